@@ -1,0 +1,309 @@
+"""Group commit: one thread and one connection write for all slots of a worker process.
+
+Slots submit operations and wait; whatever has arrived while the last transaction committed goes
+into the next one, together with the claim of the tasks that replace those just finished. So the
+cost of a commit is shared by all slots, and R2 holds: what belongs together commits together.
+
+The same connection listens: a notification wakes the thread, which claims at once. Between
+notifications it polls, at the latest every `POLL_S` seconds, because a NOTIFY is only a hint.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Any, Final, Protocol
+
+import psycopg
+
+from lmx.workflows import faults
+from lmx.workflows.lease import Lease
+from lmx.workflows.operations import Applied, Operation, collect, send
+from lmx.workflows.sql import statement
+from lmx.workflows.ticket import Ticket
+
+log = logging.getLogger("lmx.commit")
+
+POLL_S: Final = 1.0
+RECONNECT_S: Final = 0.2
+_TRANSIENT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+
+
+class Connector(Protocol):
+    """Opens the autocommit connection that the thread writes and listens on."""
+
+    def __call__(self) -> psycopg.Connection[Any]: ...
+
+
+class Demand(Protocol):
+    """A consumer of one queue: says how many tasks it could take, and takes them."""
+
+    queue: str
+
+    def slots(self) -> int:
+        """How many more tasks this consumer can hold now."""
+
+    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
+        """Send the claim of up to `slots` tasks inside the running transaction.
+
+        The connection is in pipeline mode; the function returned reads the leases after it.
+        """
+
+    def take(self, leases: list[Lease]) -> None:
+        """Receive leases whose claim has committed."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    operations: Sequence[Operation]
+    ticket: Ticket[list[Applied]]
+
+
+@dataclass(slots=True)
+class _Feed:
+    """One consumer and whether its queue may hold something for it."""
+
+    demand: Demand
+    hungry: bool = True
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the thread has done so far; benchmarks and tests read it."""
+
+    commits: int = 0
+    operations: int = 0
+    claimed: int = 0
+    reconnects: int = 0
+
+
+@dataclass(slots=True)
+class Committer:
+    """The group-commit thread. `start` it, `submit` operations, `add` consumers, `stop` it."""
+
+    connect: Connector
+    poll_s: float = POLL_S
+    linger_s: float = 0.0
+    on_reconnect: Callable[[], None] | None = None
+    counters: Counters = field(default_factory=Counters)
+    _queue: deque[_Batch] = field(default_factory=deque)
+    _feeds: dict[str, _Feed] = field(default_factory=dict)
+    _listening: set[str] = field(default_factory=set)
+    _wake: int = -1
+    _idle: bool = False
+    _stopping: bool = False
+    _next_due: float = 0.0
+    _thread: threading.Thread | None = None
+    _conn: psycopg.Connection[Any] | None = None
+
+    def start(self) -> None:
+        """Open the connection and start the thread. Raises what `connect` raises."""
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._conn = self.connect()
+        self._thread = threading.Thread(target=self._loop, name="lmx-commit", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what has been submitted, then end the thread and close the connection."""
+        self._stopping = True
+        self.wake()
+        if self._thread is not None:
+            self._thread.join()
+        if self._conn is not None:
+            self._conn.close()
+
+    def submit(self, *operations: Operation) -> Ticket[list[Applied]]:
+        """Commit operations together, in one transaction; the ticket tells what became of each."""
+        batch = _Batch(operations, Ticket())
+        self._queue.append(batch)
+        if self._idle:
+            self.wake()
+        return batch.ticket
+
+    def add(self, demand: Demand) -> None:
+        """Feed a consumer from its queue from now on."""
+        self._feeds[demand.queue] = _Feed(demand)
+        self.wake()
+
+    def remove(self, queue: str) -> None:
+        """Feed the consumer of `queue` no longer."""
+        self._feeds.pop(queue, None)
+
+    def hint(self, queue: str) -> None:
+        """Tell the thread that `queue` may have something ready."""
+        if feed := self._feeds.get(queue):
+            feed.hungry = True
+            self.wake()
+
+    def wake(self) -> None:
+        """End the thread's wait for notifications."""
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self._wake, 1)
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                conn = self._connection()
+                self._listen(conn)
+                batches = self._gather()
+                feeds = self._claimable()
+                if batches or feeds:
+                    self._turn(conn, batches, feeds)
+                elif self._stopping:
+                    return
+                else:
+                    self._sleep(conn)
+            except psycopg.OperationalError as error:
+                self._lost(error)
+
+    def _gather(self) -> list[_Batch]:
+        batches = []
+        while self._queue:
+            batches.append(self._queue.popleft())
+        return batches
+
+    def _claimable(self) -> list[tuple[_Feed, int]]:
+        if self._stopping:
+            return []
+        wanted = ((feed, feed.demand.slots()) for feed in list(self._feeds.values()) if feed.hungry)
+        return [(feed, slots) for feed, slots in wanted if slots > 0]
+
+    def _turn(
+        self,
+        conn: psycopg.Connection[Any],
+        batches: list[_Batch],
+        feeds: list[tuple[_Feed, int]],
+    ) -> None:
+        try:
+            results, claims = self._commit(conn, batches, feeds)
+        except psycopg.OperationalError as error:
+            if not isinstance(error, _TRANSIENT):
+                self._queue.extendleft(reversed(batches))
+                raise
+            self._one_by_one(conn, batches)
+            return
+        except psycopg.Error as error:
+            if not batches:
+                raise
+            if len(batches) == 1 and not feeds:
+                batches[0].ticket.fail(error)
+            else:
+                self._one_by_one(conn, batches)
+            return
+        self._deliver(batches, results, claims)
+
+    def _one_by_one(self, conn: psycopg.Connection[Any], batches: list[_Batch]) -> None:
+        """Commit each batch alone, so that only the guilty one is told of its error."""
+        for place, batch in enumerate(batches):
+            try:
+                results, _ = self._commit(conn, [batch], [])
+            except _TRANSIENT:
+                self._queue.append(batch)
+            except psycopg.OperationalError:
+                self._queue.extendleft(reversed(batches[place:]))
+                raise
+            except psycopg.Error as error:
+                batch.ticket.fail(error)
+            else:
+                batch.ticket.done(results)
+
+    def _commit(
+        self,
+        conn: psycopg.Connection[Any],
+        batches: list[_Batch],
+        feeds: list[tuple[_Feed, int]],
+    ) -> tuple[list[Applied], list[tuple[_Feed, int, list[Lease]]]]:
+        operations = [op for batch in batches for op in batch.operations]
+        kinds = {op.kind for op in operations} | ({"claim"} if feeds else set())
+        faults.points(kinds, "before")
+        try:
+            with conn.pipeline():
+                conn.execute("BEGIN")
+                cursors = send(conn, operations)
+                claims = [(feed, slots, feed.demand.claim(conn, slots)) for feed, slots in feeds]
+                conn.execute("COMMIT")
+        except psycopg.Error:
+            if not conn.closed:
+                conn.rollback()
+            raise
+        faults.points(kinds, "after")
+        self.counters.commits += 1
+        self.counters.operations += len(operations)
+        leases = [(feed, slots, read()) for feed, slots, read in claims]
+        return collect(cursors, operations), leases
+
+    def _deliver(
+        self,
+        batches: list[_Batch],
+        results: list[Applied],
+        claims: list[tuple[_Feed, int, list[Lease]]],
+    ) -> None:
+        start = 0
+        for feed, slots, leases in claims:
+            feed.hungry = len(leases) >= slots
+            self.counters.claimed += len(leases)
+            if leases:
+                feed.demand.take(leases)
+        for batch in batches:
+            end = start + len(batch.operations)
+            batch.ticket.done(results[start:end])
+            start = end
+
+    def _sleep(self, conn: psycopg.Connection[Any]) -> None:
+        """Wait for a submission, a notification, or the next time that something falls due."""
+        self._idle = True
+        try:
+            if not self._queue:
+                timeout = min(self.poll_s, max(0.0, self._next_due - monotonic()))
+                select.select([conn.fileno(), self._wake], [], [], timeout)
+        finally:
+            self._idle = False
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        if self._receive(conn) or monotonic() >= self._next_due:
+            self._promote(conn)
+
+    def _receive(self, conn: psycopg.Connection[Any]) -> bool:
+        """Read notifications; returns whether any came."""
+        heard = False
+        for notice in conn.notifies(timeout=0):
+            heard = True
+            if feed := self._feeds.get(notice.channel.removeprefix("lmx:")):
+                feed.hungry = True
+        return heard
+
+    def _promote(self, conn: psycopg.Connection[Any]) -> None:
+        """Make due tasks ready and poll all queues once."""
+        row = conn.execute(statement("promote"), prepare=True).fetchone()
+        next_in = row[1] if row and row[1] is not None else self.poll_s
+        self._next_due = monotonic() + min(self.poll_s, max(0.001, next_in))
+        for feed in list(self._feeds.values()):
+            feed.hungry = True
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        if self._conn is None or self._conn.closed:
+            self._conn = self.connect()
+            self._listening.clear()
+            self.counters.reconnects += 1
+            if self.on_reconnect is not None:
+                self.on_reconnect()
+        return self._conn
+
+    def _listen(self, conn: psycopg.Connection[Any]) -> None:
+        if len(self._listening) == len(self._feeds):
+            return
+        for queue in set(self._feeds) - self._listening:
+            conn.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(f"lmx:{queue}")))
+            self._listening.add(queue)
+
+    def _lost(self, error: psycopg.OperationalError) -> None:
+        """The connection broke: what was submitted stays queued and is committed again."""
+        log.warning("database connection lost (%s); reconnecting", str(error).strip())
+        if self._conn is not None:
+            self._conn.close()
+        sleep(RECONNECT_S)

@@ -1,0 +1,29 @@
+-- Finish leased tasks, fenced by their lease, and wake the parents whose wait is over. The
+-- parents' rows must be locked before this statement. Rows back: the ops that were accepted.
+WITH ended AS (
+    UPDATE lmx.tasks t
+    SET state = d.state, finished_at = clock_timestamp(), worker_id = NULL, output = d.output,
+        error = coalesce(d.error, t.error), usage = coalesce(d.usage, t.usage), run_at = NULL,
+        attempts = t.attempts + CASE WHEN d.state = 'failed' THEN 1 ELSE 0 END, message = NULL
+    FROM jsonb_to_recordset(%(ops)s::jsonb)
+         AS d(op int, id bigint, seq int, state lmx.task_state, output jsonb, error jsonb,
+              usage jsonb)
+    WHERE t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    RETURNING d.op, t.parent_id
+), woken AS (
+    UPDATE lmx.tasks p
+    SET waiting = p.waiting - e.n,
+        state = CASE WHEN p.waiting <= e.n THEN 'ready' ELSE 'parked' END::lmx.task_state,
+        run_at = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.run_at END,
+        waiting_for = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.waiting_for END,
+        rank = CASE WHEN p.waiting <= e.n
+                    THEN (SELECT q.vtime FROM lmx.queues q WHERE q.name = p.queue) ELSE p.rank END
+    FROM (SELECT parent_id, count(*)::int AS n FROM ended WHERE parent_id IS NOT NULL
+          GROUP BY parent_id) e
+    WHERE p.id = e.parent_id AND p.state = 'parked' AND p.waiting > 0
+    RETURNING p.state, p.queue
+), told AS (
+    SELECT pg_notify('lmx:' || queue, '')
+    FROM (SELECT DISTINCT queue FROM woken WHERE state = 'ready') w
+)
+SELECT op, (SELECT count(*) FROM told) AS told, pg_notify('lmx:done', '') FROM ended

@@ -1,0 +1,4 @@
+-- Prolong this worker's lease. No row back: somebody declared it dead; it must stop.
+UPDATE lmx.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease)s::float8)
+WHERE id = %(worker)s AND stopped_at IS NULL
+RETURNING id

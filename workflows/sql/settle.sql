@@ -1,0 +1,19 @@
+-- Settle the holds of leased attempts: `amount` is what the attempt cost, NULL when nobody knows
+-- (then the budget's rule for lost attempts decides). Never more than was held.
+WITH given AS (
+    SELECT d.id, d.unit, t.root_id, d.seq, h.amount AS held, d.amount IS NULL AS unknown,
+           least(coalesce(d.amount, CASE b.lost WHEN 'charge' THEN h.amount ELSE 0 END), h.amount)
+               AS cost
+    FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(id bigint, seq int, unit text, amount bigint)
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.holds h ON h.task_id = d.id AND h.unit = d.unit AND h.lease_seq = d.seq
+    JOIN lmx.budgets b ON b.task_id = d.id AND b.unit = d.unit
+), freed AS (
+    DELETE FROM lmx.holds h USING given g WHERE h.task_id = g.id AND h.unit = g.unit
+), paid AS (
+    UPDATE lmx.budgets b SET held = b.held - g.held, spent = b.spent + g.cost
+    FROM given g WHERE b.task_id = g.id AND b.unit = g.unit
+)
+INSERT INTO lmx.charges (run_id, task_id, lease_seq, unit, amount, reason)
+SELECT root_id, id, seq, unit, cost, CASE WHEN unknown THEN 'unknown' ELSE 'settled' END
+FROM given WHERE cost > 0
