@@ -1,4 +1,4 @@
-"""What can go wrong, as the user meets it: one line, one stable code, one exit code, one HTTP status.
+"""What can go wrong, as the user meets it: one line, a stable code, an exit code, an HTTP status.
 
 Exit codes: 1 the work failed, 2 the request was wrong, 3 the request was refused, 4 the wait timed
 out, 5 the environment (configuration, database, disk, port) does not allow it.

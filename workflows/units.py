@@ -34,7 +34,8 @@ def parse_bytes(text: str) -> int:
         )
     number, unit = match[1], match[2].upper()
     whole, _, decimals = number.partition(".")
-    return int(whole + decimals) * _FACTORS[unit] // 10 ** len(decimals)
+    scale: int = 10 ** len(decimals)
+    return int(whole + decimals) * _FACTORS[unit] // scale
 
 
 def format_bytes(count: int) -> str:

@@ -1,0 +1,59 @@
+"""Fixtures for all tests: homes, Postgres servers and fresh databases."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lmx.workflows.database.connect import Database
+from tests.support.postgres import (
+    PostgresServer,
+    make_home,
+    remove_abandoned_homes,
+    remove_home,
+)
+
+_SHARED_HOME = "LMX_TEST_HOME"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the shared server's home before xdist's workers inherit the environment."""
+    for name in [name for name in os.environ if name.startswith("LMX_") and name != _SHARED_HOME]:
+        del os.environ[name]
+    if not hasattr(config, "workerinput"):
+        remove_abandoned_homes()
+        os.environ[_SHARED_HOME] = str(make_home())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the shared server: the controller ends after all of its workers."""
+    if not hasattr(config, "workerinput") and _SHARED_HOME in os.environ:
+        remove_home(Path(os.environ.pop(_SHARED_HOME)))
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> PostgresServer:
+    """The one server of this test run, shared by all xdist workers. Never stop it in a test."""
+    return PostgresServer(Path(os.environ[_SHARED_HOME]))
+
+
+@pytest.fixture
+def database(shared_postgres: PostgresServer) -> Iterator[Database]:
+    """A fresh, migrated database of the test's own."""
+    with shared_postgres.fresh_database() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty folder for LMX_HOME; an embedded server started in it is stopped at the end."""
+    folder = make_home()
+    yield folder
+    remove_home(folder)
+
+
+@pytest.fixture
+def pg_server(home: Path) -> PostgresServer:
+    """A server of the test's own, not yet started, to stop, crash and start again."""
+    return PostgresServer(home)

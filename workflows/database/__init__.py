@@ -1,0 +1,1 @@
+"""The database floor: the embedded server, connections, the schema and its migrations."""

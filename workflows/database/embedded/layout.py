@@ -1,0 +1,102 @@
+"""Where the embedded server keeps its files under a home folder."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from lmx.workflows.errors import DatabaseUnavailable
+
+USER = DATABASE = "lmx"
+PORT = 5432
+
+# sockaddr_un holds 108 bytes on Linux and 104 on macOS, one of them the closing NUL.
+SOCKET_PATH_LIMIT = 103
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders and files of one embedded server."""
+
+    home: Path
+
+    @property
+    def root(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def start_log(self) -> Path:
+        """What the server said before its log collector ran."""
+        return self.logs / "start.log"
+
+    @property
+    def socket_dir(self) -> Path:
+        """A folder short enough for a Unix socket: under the home, else in the temporary folder."""
+        inside = self.root / "run"
+        if fits_a_socket(inside):
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"lmx-{digest}"
+
+
+def fits_a_socket(folder: Path) -> bool:
+    """Return whether the path of the server's socket in `folder` is within the system's limit."""
+    return len(os.fsencode(socket_file(folder))) <= SOCKET_PATH_LIMIT
+
+
+def socket_file(folder: Path) -> Path:
+    """Return the socket that a server listening in `folder` creates."""
+    return folder / f".s.PGSQL.{PORT}"
+
+
+def url_of(socket_dir: Path, database: str = DATABASE) -> str:
+    """Return the libpq URL of a database on the server whose socket is in `socket_dir`."""
+    return f"postgresql://{USER}@/{database}?host={quote(str(socket_dir), safe='')}"
+
+
+def create_root(layout: Layout) -> None:
+    """Create the home and its `postgres` folder, or say in one line why that is impossible."""
+    try:
+        layout.home.mkdir(parents=True, exist_ok=True)
+        layout.root.mkdir(mode=0o755, exist_ok=True)
+        if os.geteuid() == 0:
+            # The server runs as another user (see server_user): it must be able to pass.
+            layout.home.chmod(layout.home.stat().st_mode | 0o011)
+            layout.root.chmod(0o755)
+        layout.lock.touch(mode=0o600)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"the database's folder {layout.root} cannot be used: {error.strerror}",
+            hint="set LMX_HOME to a folder that you can write, or LMX_DATABASE_URL to a server",
+        ) from None
+
+
+@contextmanager
+def exclusive(layout: Layout) -> Iterator[None]:
+    """Hold the home's lock: one process at a time initialises, starts or stops the server.
+
+    The kernel drops the lock when its holder dies, so it can never be left behind.
+    """
+    descriptor = os.open(layout.lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
