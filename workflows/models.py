@@ -1,0 +1,248 @@
+"""The local models that may be called, by name: what their files are, need and cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from lmx.workflows.errors import Conflict, InvalidInput, NeverFitsError, NotFound
+from lmx.workflows.model_calls import GENERATE, QUEUE, Call, check_call, prompt_bound
+from lmx.workflows.money import price
+from lmx.workflows.operations import encode
+
+__all__ = ["GENERATE", "QUEUE", "Call", "Model", "Need", "plan_call"]
+
+Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The device memory that one context of a model takes, in bytes."""
+
+    weights: int
+    kv: int
+    compute: int
+
+    @property
+    def total(self) -> int:
+        """All three together."""
+        return self.weights + self.kv + self.compute
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A registered model file.
+
+    `n_ctx` is the context length of a call that names none. Prices are nano-dollars per million
+    tokens. `info` is what the file says of itself; `needs` is the exact need by context length.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    size_bytes: int
+    n_ctx: int
+    price_in: int = 0
+    price_out: int = 0
+    info: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[int, Need] = field(default_factory=dict)
+    added_at: datetime | None = None
+
+    def need(self, n_ctx: int) -> int | None:
+        """Bytes of device memory for one context of `n_ctx` tokens; None if never measured."""
+        known = self.needs.get(n_ctx)
+        return known.total if known else None
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """What a call costs, in nano-dollars."""
+        return price(prompt_tokens, self.price_in) + price(completion_tokens, self.price_out)
+
+
+_COLUMNS = (
+    "name, path, sha256, size_bytes, n_ctx, usd_nano_per_mtok_in, usd_nano_per_mtok_out,"
+    " info, needs, added_at"
+)
+
+
+def list_models(conn: Connection) -> list[Model]:
+    """All registered models, by name."""
+    rows = conn.execute(f"SELECT {_COLUMNS} FROM lmx.models ORDER BY name")  # noqa: S608
+    return [_model(row) for row in rows]
+
+
+def get_model(conn: Connection, name: str) -> Model:
+    """The model called `name`. Raises NotFound, naming those that exist."""
+    query = f"SELECT {_COLUMNS} FROM lmx.models WHERE name = %s"  # noqa: S608
+    row = None if "\x00" in name else conn.execute(query, [name]).fetchone()
+    if row is None:
+        raise NotFound(f"no model is called {name!r}", hint=_what_exists(conn))
+    return _model(row)
+
+
+def choose_model(conn: Connection, name: str | None) -> Model:
+    """The model called `name`, or the only one there is. Raises NotFound, InvalidInput."""
+    if name is not None:
+        return get_model(conn, name)
+    models = list_models(conn)
+    if len(models) == 1:
+        return models[0]
+    if not models:
+        raise NotFound("no model is registered", hint="add one: lmx models add FILE.gguf")
+    names = ", ".join(model.name for model in models)
+    raise InvalidInput("several models are registered, so name one", hint=f"one of {names}")
+
+
+def add_model(conn: Connection, model: Model, *, replace: bool = False) -> Model:
+    """Register a model. The same file under the same name is added again without complaint.
+
+    Raises Conflict when the name stands for another file, unless `replace`.
+    """
+    with conn.transaction():
+        found = conn.execute(
+            "SELECT sha256 FROM lmx.models WHERE name = %s FOR UPDATE", [model.name]
+        ).fetchone()
+        if found is not None and found[0] != model.sha256 and not replace:
+            raise Conflict(
+                f"the model {model.name!r} is registered already, with a different file",
+                hint=f"choose another --name, or replace it: lmx models add --replace {model.path}",
+            )
+        conn.execute(
+            "INSERT INTO lmx.models (name, path, sha256, size_bytes, n_ctx, usd_nano_per_mtok_in,"
+            " usd_nano_per_mtok_out, info, needs)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb)"
+            " ON CONFLICT (name) DO UPDATE SET path = excluded.path, sha256 = excluded.sha256,"
+            " size_bytes = excluded.size_bytes, n_ctx = excluded.n_ctx,"
+            " usd_nano_per_mtok_in = excluded.usd_nano_per_mtok_in,"
+            " usd_nano_per_mtok_out = excluded.usd_nano_per_mtok_out, info = excluded.info,"
+            " needs = CASE WHEN models.sha256 = excluded.sha256"
+            " THEN models.needs || excluded.needs ELSE excluded.needs END",
+            [
+                model.name,
+                model.path,
+                model.sha256,
+                model.size_bytes,
+                model.n_ctx,
+                model.price_in,
+                model.price_out,
+                encode(dict(model.info)),
+                encode({str(n_ctx): _as_json(need) for n_ctx, need in model.needs.items()}),
+            ],
+        )
+        return get_model(conn, model.name)
+
+
+def record_need(conn: Connection, model: Model, n_ctx: int, need: Need) -> None:
+    """Remember the exact need of one context length, unless the file has been replaced."""
+    conn.execute(
+        "UPDATE lmx.models SET needs = needs || %s::jsonb WHERE name = %s AND sha256 = %s",
+        [encode({str(n_ctx): _as_json(need)}), model.name, model.sha256],
+    )
+
+
+def remove_model(conn: Connection, name: str) -> None:
+    """Forget a model; its file stays. Raises NotFound, and Conflict while calls of it wait."""
+    with conn.transaction():
+        get_model(conn, name)
+        row = conn.execute(
+            "SELECT count(*) FROM lmx.tasks WHERE finished_at IS NULL AND queue = %s"
+            " AND name = %s AND input ->> 'model' = %s",
+            [QUEUE, GENERATE, name],
+        ).fetchone()
+        if row is not None and row[0]:
+            raise Conflict(
+                f"{row[0]} calls of the model {name!r} are not finished",
+                hint="wait for them or cancel them first",
+            )
+        conn.execute("DELETE FROM lmx.models WHERE name = %s", [name])
+
+
+def plan_call(
+    conn: Connection,
+    *,
+    model: str | None,
+    prompt: str | None = None,
+    messages: Sequence[Mapping[str, str]] | None = None,
+    max_tokens: int = 512,
+    sampling: Mapping[str, Any] | None = None,
+    cap: int | None = None,
+) -> Call:
+    """Check one call of a model and say what it can cost at most.
+
+    `cap` (bytes) judges whether the model can ever fit while no GPU worker runs that would know.
+    Raises NotFound, InvalidInput, NeverFitsError.
+    """
+    options = check_call(prompt, messages, max_tokens, sampling or {})
+    chosen = choose_model(conn, model)
+    n_ctx = options.pop("n_ctx", None) or chosen.n_ctx
+    if max_tokens >= n_ctx:
+        raise InvalidInput(
+            f"max_tokens is {max_tokens}, but the context of {chosen.name!r} has {n_ctx} tokens",
+            hint="ask for fewer tokens, or for a larger n_ctx",
+        )
+    refuse_oversized(conn, chosen, n_ctx, cap)
+    content = {"prompt": prompt} if messages is None else {"messages": list(messages)}
+    template = chosen.info.get("chat_template")
+    bound = prompt_bound(prompt, messages, template if isinstance(template, str) else "")
+    return Call(
+        model=chosen.name,
+        input={
+            "model": chosen.name,
+            **content,
+            "max_tokens": max_tokens,
+            "n_ctx": n_ctx,
+            **options,
+        },
+        worst_case=chosen.cost(min(n_ctx, bound), max_tokens),
+    )
+
+
+def refuse_oversized(conn: Connection, model: Model, n_ctx: int, cap: int | None) -> None:
+    """Raise NeverFitsError if no device could ever hold one context of the model.
+
+    The devices of live GPU workers decide; without any, `cap` does, where given.
+    """
+    needs = model.need(n_ctx)
+    if needs is None and model.needs:
+        # A longer context never needs less: a measured shorter one is a safe lower bound.
+        shorter = [need.total for length, need in model.needs.items() if length < n_ctx]
+        needs = max(shorter, default=None)
+    if needs is None:
+        return
+    device = _roomiest_device(conn)
+    if device is None:
+        device = (cap, cap) if cap is not None else None
+    if device is not None and needs > device[0]:
+        raise NeverFitsError(needs, *device)
+
+
+def _roomiest_device(conn: Connection) -> tuple[int, int] | None:
+    """(cap, free) in bytes of the largest device that a live worker serves."""
+    row = conn.execute(
+        "SELECT d.cap_bytes, greatest(0, d.cap_bytes - coalesce("
+        "  (SELECT sum(l.bytes) FROM lmx.vram_leases l WHERE l.device_id = d.id), 0))::bigint"
+        " FROM lmx.devices d JOIN lmx.workers w ON w.id = d.worker_id"
+        " WHERE w.stopped_at IS NULL AND w.expires_at > clock_timestamp()"
+        " ORDER BY d.cap_bytes DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _what_exists(conn: Connection) -> str:
+    rows = conn.execute("SELECT name FROM lmx.models ORDER BY name LIMIT 20").fetchall()
+    if not rows:
+        return "none is registered; add one: lmx models add FILE.gguf"
+    return f"registered are {', '.join(row[0] for row in rows)}"
+
+
+def _as_json(need: Need) -> dict[str, int]:
+    return {"weights": need.weights, "kv": need.kv, "compute": need.compute}
+
+
+def _model(row: Sequence[Any]) -> Model:
+    name, path, sha256, size_bytes, n_ctx, price_in, price_out, info, needs, added_at = row
+    measured = {int(length): Need(**need) for length, need in needs.items()}
+    return Model(
+        name, path, sha256, size_bytes, n_ctx, price_in, price_out, info, measured, added_at
+    )
