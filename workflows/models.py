@@ -1,4 +1,4 @@
-"""The local models that may be called, by name: what their files are, need and cost."""
+"""The local models that may be called, by name: their files, their needs and their prices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,11 +8,8 @@ from typing import Any
 import psycopg
 
 from lmx.workflows.errors import Conflict, InvalidInput, NeverFitsError, NotFound
-from lmx.workflows.model_calls import GENERATE, QUEUE, Call, check_call, prompt_bound
-from lmx.workflows.money import price
+from lmx.workflows.generation import GENERATE, QUEUE
 from lmx.workflows.operations import encode
-
-__all__ = ["GENERATE", "QUEUE", "Call", "Model", "Need", "plan_call"]
 
 Connection = psycopg.Connection[Any]
 
@@ -54,10 +51,6 @@ class Model:
         """Bytes of device memory for one context of `n_ctx` tokens; None if never measured."""
         known = self.needs.get(n_ctx)
         return known.total if known else None
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """What a call costs, in nano-dollars."""
-        return price(prompt_tokens, self.price_in) + price(completion_tokens, self.price_out)
 
 
 _COLUMNS = (
@@ -158,46 +151,6 @@ def remove_model(conn: Connection, name: str) -> None:
         conn.execute("DELETE FROM lmx.models WHERE name = %s", [name])
 
 
-def plan_call(
-    conn: Connection,
-    *,
-    model: str | None,
-    prompt: str | None = None,
-    messages: Sequence[Mapping[str, str]] | None = None,
-    max_tokens: int = 512,
-    sampling: Mapping[str, Any] | None = None,
-    cap: int | None = None,
-) -> Call:
-    """Check one call of a model and say what it can cost at most.
-
-    `cap` (bytes) judges whether the model can ever fit while no GPU worker runs that would know.
-    Raises NotFound, InvalidInput, NeverFitsError.
-    """
-    options = check_call(prompt, messages, max_tokens, sampling or {})
-    chosen = choose_model(conn, model)
-    n_ctx = options.pop("n_ctx", None) or chosen.n_ctx
-    if max_tokens >= n_ctx:
-        raise InvalidInput(
-            f"max_tokens is {max_tokens}, but the context of {chosen.name!r} has {n_ctx} tokens",
-            hint="ask for fewer tokens, or for a larger n_ctx",
-        )
-    refuse_oversized(conn, chosen, n_ctx, cap)
-    content = {"prompt": prompt} if messages is None else {"messages": list(messages)}
-    template = chosen.info.get("chat_template")
-    bound = prompt_bound(prompt, messages, template if isinstance(template, str) else "")
-    return Call(
-        model=chosen.name,
-        input={
-            "model": chosen.name,
-            **content,
-            "max_tokens": max_tokens,
-            "n_ctx": n_ctx,
-            **options,
-        },
-        worst_case=chosen.cost(min(n_ctx, bound), max_tokens),
-    )
-
-
 def refuse_oversized(conn: Connection, model: Model, n_ctx: int, cap: int | None) -> None:
     """Raise NeverFitsError if no device could ever hold one context of the model.
 
@@ -237,12 +190,20 @@ def _what_exists(conn: Connection) -> str:
 
 
 def _as_json(need: Need) -> dict[str, int]:
-    return {"weights": need.weights, "kv": need.kv, "compute": need.compute}
+    return {
+        "weights_bytes": need.weights,
+        "kv_bytes": need.kv,
+        "compute_bytes": need.compute,
+        "total_bytes": need.total,
+    }
 
 
 def _model(row: Sequence[Any]) -> Model:
     name, path, sha256, size_bytes, n_ctx, price_in, price_out, info, needs, added_at = row
-    measured = {int(length): Need(**need) for length, need in needs.items()}
+    measured = {
+        int(length): Need(need["weights_bytes"], need["kv_bytes"], need["compute_bytes"])
+        for length, need in needs.items()
+    }
     return Model(
         name, path, sha256, size_bytes, n_ctx, price_in, price_out, info, measured, added_at
     )
