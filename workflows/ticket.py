@@ -28,7 +28,7 @@ class Ticket(Generic[T]):
         self._lock.release()
 
     def wait(self, timeout: float | None = None) -> T:
-        """Return the result. Raises the error given to `fail`, or TimeoutError after `timeout` s."""
+        """Return the result. Raises what `fail` was given, or TimeoutError after `timeout` s."""
         if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             raise TimeoutError
         self._lock.release()

@@ -1,0 +1,358 @@
+"""Submit work and fetch its results: the Python face of the queue.
+
+client = Client(resolve_database(load_settings()))
+task = client.enqueue("count_words", args=["a text"])
+print(client.result(task, timeout=60))
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from lmx.workflows.views import TaskView
+from lmx.workflows.waiting import wait_for_task
+
+from lmx.workflows import generation, registry
+from lmx.workflows.database.connect import Database
+from lmx.workflows.database.failures import failure_of
+from lmx.workflows.database.hotpool import HotPool
+from lmx.workflows.errors import Conflict, InvalidInput, NotFound, TaskFailed
+from lmx.workflows.operations import encode
+from lmx.workflows.sql import statement
+from lmx.workflows.submission import (
+    Budgets,
+    Options,
+    budget_rows,
+    call_input,
+    check_key,
+    encode_input,
+    request_hash,
+)
+
+Connection = psycopg.Connection[Any] | sqlalchemy.Connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where tasks of a name go."""
+
+    name: str
+    role: str
+    queue: str
+    max_attempts: int
+    time_limit: float | None
+
+
+@dataclass(slots=True)
+class Client:
+    """Talks to one database. Thread-safe; every submission is answered after its commit (R1).
+
+    A `connection` passed to a method is the caller's own, and its transaction decides: the task
+    exists when it commits, and never if it rolls back.
+    """
+
+    database: Database
+    _pool: HotPool = field(init=False)
+    _targets: dict[str, _Target] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._pool = HotPool(self.database)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._pool.close()
+
+    def enqueue(
+        self,
+        name: str,
+        input: Any = None,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        priority: int = 0,
+        delay: float | None = None,
+        max_attempts: int | None = None,
+        time_limit: float | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        budget: Budgets | None = None,
+        reserve: Budgets | None = None,
+        connection: Connection | None = None,
+    ) -> int:
+        """Queue one task and return its id.
+
+        `args` and `kwargs` are for a function; `input` is the whole input of any other kind of
+        task. A repeat with the same `idempotency_key` returns the first task's id. Raises NotFound
+        (no such function), InvalidInput, Conflict (the key was used for something else),
+        DatabaseUnavailable.
+        """
+        options = Options(
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            max_attempts=max_attempts,
+            time_limit=time_limit,
+            timeout=timeout,
+            budget=budget,
+        )
+        body = call_input(args, kwargs or {}) if input is None else input
+        return self._submit(name, body, options, idempotency_key, reserve, connection)
+
+    def submit(
+        self,
+        name: str,
+        *args: Any,
+        weight: float = 1.0,
+        nesting: int = 0,
+        budget: Budgets | None = None,
+        priority: int = 0,
+        delay: float | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        connection: Connection | None = None,
+        **kwargs: Any,
+    ) -> int:
+        """Start a run of the coordinator `name` and return its id. Errors: as for `enqueue`.
+
+        `weight` is the run's share of every queue, `nesting` how many levels of coordinators it
+        may have beneath its root, `budget` what the whole tree may spend.
+        """
+        options = Options(
+            weight=weight,
+            nesting=nesting,
+            budget=budget,
+            priority=priority,
+            delay=delay,
+            timeout=timeout,
+        )
+        body = call_input(args, kwargs)
+        return self._submit(name, body, options, idempotency_key, None, connection)
+
+    def generate(
+        self,
+        *,
+        model: str,
+        prompt: str | None = None,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        max_tokens: int = 512,
+        priority: int = 0,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        budget: Budgets | None = None,
+        connection: Connection | None = None,
+        **sampling: Any,
+    ) -> int:
+        """Queue one call of a local model and return the task's id. Errors: as for `enqueue`."""
+        with self._use(connection) as conn:
+            call = generation.plan_call(
+                conn,
+                model=model,
+                prompt=prompt,
+                messages=messages,
+                max_tokens=max_tokens,
+                sampling=sampling,
+            )
+        reserve = {"usd": call.worst_case} if budget and "usd" in budget else None
+        return self.enqueue(
+            generation.GENERATE,
+            call.input,
+            priority=priority,
+            timeout=timeout,
+            idempotency_key=idempotency_key,
+            budget=budget,
+            reserve=reserve,
+            connection=connection,
+        )
+
+    def enqueue_many(
+        self,
+        name: str,
+        inputs: Sequence[Any],
+        *,
+        queue: str | None = None,
+        priority: int = 0,
+        delay: float | None = None,
+        max_attempts: int | None = None,
+        time_limit: float | None = None,
+        timeout: float | None = None,
+        idempotency_keys: Sequence[str] | None = None,
+        connection: Connection | None = None,
+    ) -> list[int]:
+        """Queue one worker task per input, all or none of them, in one statement.
+
+        Inputs are whole task inputs: `call_input(args, kwargs)` for a function. With
+        `idempotency_keys`, tasks that exist already are left as they are and their ids returned in
+        place. Errors: as for `enqueue`.
+        """
+        options = Options(
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            max_attempts=max_attempts,
+            time_limit=time_limit,
+            timeout=timeout,
+        )
+        options.check()
+        if not inputs:
+            return []
+        if idempotency_keys is not None and len(idempotency_keys) != len(inputs):
+            raise InvalidInput("there must be one idempotency key per input")
+        for key in idempotency_keys or ():
+            check_key(key)
+        with self._use(connection) as conn:
+            target = self._target(conn, name, queue)
+            row = _row(target, options)
+            row["inputs"] = encode_input(inputs)
+            row["keys"] = list(idempotency_keys) if idempotency_keys else None
+            row["hashes"] = (
+                [request_hash(name, encode(one), options) for one in inputs]
+                if idempotency_keys
+                else None
+            )
+            ids = self._insert(conn, "enqueue_many", row, target.queue)[0] or []
+            if idempotency_keys is None:
+                return list(ids)
+            pairs = zip(idempotency_keys, row["hashes"], strict=True)
+            return [self._existing(conn, key, expected) for key, expected in pairs]
+
+    def wait(self, task_id: int, timeout: float | None = None) -> TaskView:
+        """Wait until a task has finished. Raises NotFound, TimedOut."""
+        return wait_for_task(self.database, task_id, timeout)
+
+    def result(self, task_id: int, timeout: float | None = None) -> Any:
+        """Wait for a task and return its output. Raises TaskFailed, TimedOut, NotFound."""
+        view = self.wait(task_id, timeout)
+        if view.state != "succeeded":
+            reason = (view.error or {}).get("message", view.state)
+            raise TaskFailed(f"task {task_id} ({view.name}) {view.state}: {reason}")
+        return view.output
+
+    def _submit(
+        self,
+        name: str,
+        body: Any,
+        options: Options,
+        key: str | None,
+        reserve: Budgets | None,
+        connection: Connection | None,
+    ) -> int:
+        options.check()
+        check_key(key)
+        encoded = encode_input(body)
+        with self._use(connection) as conn:
+            target = self._target(conn, name, options.queue)
+            row = _row(target, options)
+            row["input"] = encoded
+            row["key"] = key
+            row["hash"] = request_hash(name, encoded, options) if key else None
+            if target.role == "coordinator" or options.budget:
+                row["role"] = target.role
+                row["nesting"] = options.nesting
+                row["weight"] = options.weight
+                row["budgets"] = encode(budget_rows(options.budget, reserve))
+                added = self._insert(conn, "submit_run", row, target.queue, key)
+            else:
+                row["message"] = None
+                added = self._insert(conn, "enqueue", row, target.queue, key)
+            if added is not None:
+                return int(added[0])
+            return self._existing(conn, str(key), row["hash"])
+
+    def _insert(
+        self,
+        conn: psycopg.Connection[Any],
+        name: str,
+        row: dict[str, Any],
+        queue: str,
+        key: str | None = None,
+    ) -> Any:
+        """Run an enqueue statement; create the queue if that is why nothing was inserted."""
+        added = conn.execute(statement(name), row, prepare=True).fetchone()
+        if added is not None and added[0] is not None:
+            return added
+        if key is not None and _find_key(conn, key) is not None:
+            return None
+        conn.execute("INSERT INTO lmx.queues (name) VALUES (%s) ON CONFLICT DO NOTHING", [queue])
+        return conn.execute(statement(name), row, prepare=True).fetchone()
+
+    def _existing(self, conn: psycopg.Connection[Any], key: str, expected: Any) -> int:
+        found = _find_key(conn, key)
+        if found is None or found[1] != expected:
+            raise Conflict(
+                f"the idempotency key {key!r} was used before for a different request",
+                hint="use a new key, or send the same request again",
+            )
+        return int(found[0])
+
+    def _target(self, conn: psycopg.Connection[Any], name: str, queue: str | None) -> _Target:
+        target = self._targets.get(name)
+        if target is None:
+            target = self._targets[name] = _find_target(conn, name, queue)
+        if queue is None or queue == target.queue:
+            return target
+        return _Target(target.name, target.role, queue, target.max_attempts, target.time_limit)
+
+    @contextlib.contextmanager
+    def _use(self, connection: Connection | None) -> Iterator[psycopg.Connection[Any]]:
+        """Lend the caller's connection, or one of the pool's; name failures in one line."""
+        try:
+            if connection is None:
+                with self._pool.borrow() as conn:
+                    yield conn
+            elif isinstance(connection, psycopg.Connection):
+                yield connection
+            else:
+                yield _driver_connection(connection)
+        except psycopg.Error as error:
+            raise failure_of(error, self.database.place) or error from error
+
+
+def _driver_connection(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection beneath a SQLAlchemy one, inside its transaction."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise InvalidInput("the SQLAlchemy connection must use the psycopg driver")
+    if not connection.in_transaction():
+        connection.begin()
+    return driver
+
+
+def _row(target: _Target, options: Options) -> dict[str, Any]:
+    limit = options.time_limit if options.time_limit is not None else target.time_limit
+    return {
+        "name": target.name,
+        "queue": target.queue,
+        "delay": options.delay,
+        "priority": options.priority,
+        "max_attempts": options.max_attempts or target.max_attempts,
+        "time_limit_ms": None if limit is None else int(limit * 1000),
+        "timeout": options.timeout,
+    }
+
+
+def _find_key(conn: psycopg.Connection[Any], key: str) -> tuple[int, bytes | None] | None:
+    return conn.execute(
+        "SELECT id, request_hash FROM lmx.tasks WHERE idempotency_key = %s", [key]
+    ).fetchone()
+
+
+def _find_target(conn: psycopg.Connection[Any], name: str, queue: str | None) -> _Target:
+    """Look a name up: model calls, then this process's functions, then those of any worker."""
+    if name == generation.GENERATE:
+        return _Target(name, "worker", generation.QUEUE, 3, None)
+    if function := registry.find(name):
+        return _Target(
+            name, function.role, function.queue, function.max_attempts, function.time_limit
+        )
+    row = conn.execute("SELECT role::text, queue FROM lmx.catalog WHERE name = %s", [name])
+    if found := row.fetchone():
+        return _Target(name, found[0], found[1], 4, None)
+    if queue is not None:
+        return _Target(name, "worker", queue, 4, None)
+    known = conn.execute("SELECT name FROM lmx.catalog ORDER BY name LIMIT 20").fetchall()
+    names = ", ".join(row[0] for row in known) or "none; start workers with `lmx up`"
+    raise NotFound(f"no workflow or worker function is called {name!r}; known: {names}")

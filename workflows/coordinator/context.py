@@ -1,0 +1,227 @@
+"""The `ctx` of a coordinator: what it may do durably.
+
+A coordinator is replayed from its start at every wake-up. Each method here looks first into the
+recorded history and acts only on what is not in it, so nothing recorded happens twice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import orjson
+
+from lmx.workflows import generation, registry
+from lmx.workflows.coordinator.handles import Child, ChildFailed
+from lmx.workflows.coordinator.history import History
+from lmx.workflows.coordinator.journal import Journal, Port
+from lmx.workflows.coordinator.memory import Memory
+from lmx.workflows.coordinator.waits import Waits
+from lmx.workflows.errors import BudgetExceeded, InvalidInput
+from lmx.workflows.lease import Lease
+from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Context:
+    """Handed to a coordinator as its first argument."""
+
+    def __init__(self, lease: Lease, history: History, port: Port) -> None:
+        self._journal = Journal(lease, history, port)
+        self._waits = Waits(self._journal)
+        self.memory = Memory(self._journal)
+
+    @property
+    def run_id(self) -> int:
+        """The id of the run: its root task."""
+        return self._journal.lease.root_id
+
+    @property
+    def task_id(self) -> int:
+        """The id of this coordinator's own task."""
+        return self._journal.lease.task_id
+
+    def step(self, name: str, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` once and record its result under `name`; a replay returns the record.
+
+        The result must be JSON, and is what JSON makes of it (a tuple becomes a list). An
+        exception is not recorded: the coordinator's attempt fails, and a later one tries again.
+        """
+        journal = self._journal
+        record = journal.name("step", name)
+        if record in journal.history.steps:
+            return journal.history.steps[record]  # type: ignore[no-any-return]
+        journal.flush()
+        return journal.record(record, fn(*args, **kwargs))  # type: ignore[no-any-return]
+
+    def now(self) -> float:
+        """The database's time in seconds since the epoch, recorded, so the same in every replay."""
+        return self.step("now", self._journal.lease.now)
+
+    def spawn(
+        self,
+        function: Callable[..., T] | str,
+        *args: Any,
+        key: str | None = None,
+        queue: str | None = None,
+        priority: int = 0,
+        cost: float = 1.0,
+        delay: float | None = None,
+        max_attempts: int | None = None,
+        time_limit: float | None = None,
+        timeout: float | None = None,
+        budget: Budgets | None = None,
+        nesting: int = 0,
+        **kwargs: Any,
+    ) -> Child[T]:
+        """Start a child: a worker function, or a coordinator while the run's nesting allows it.
+
+        `key` names the child among its siblings (default: the function's name, numbered). `budget`
+        is moved out of this coordinator's. The child starts with the next durable call or wait.
+        """
+        name = function if isinstance(function, str) else _name_of(function)
+        target = registry.find(name)
+        role = target.role if target else "worker"
+        options = Options(
+            queue=queue or (target.queue if target else registry.DEFAULT),
+            priority=priority,
+            delay=delay,
+            max_attempts=max_attempts or (target.max_attempts if target else 4),
+            time_limit=time_limit if time_limit is not None or not target else target.time_limit,
+            timeout=timeout,
+            budget=budget,
+            nesting=nesting,
+        )
+        body = call_input(args, kwargs)
+        return self._spawn(key or name, name, role, options, lambda: (body, None), cost)
+
+    def generate(
+        self,
+        *,
+        model: str,
+        prompt: str | None = None,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        max_tokens: int = 512,
+        key: str | None = None,
+        priority: int = 0,
+        cost: float = 1.0,
+        timeout: float | None = None,
+        budget: Budgets | None = None,
+        **sampling: Any,
+    ) -> Child[dict[str, Any]]:
+        """Spawn one call of a local model; its result is {"text", "finish_reason", "model"}.
+
+        Under a budget in dollars the call gets its worst case, unless `budget` gives it more.
+        """
+
+        def body() -> tuple[Any, Budgets | None]:
+            with self._journal.port.borrow() as conn:
+                call = generation.plan_call(
+                    conn,
+                    model=model,
+                    prompt=prompt,
+                    messages=messages,
+                    max_tokens=max_tokens,
+                    sampling=sampling,
+                )
+            return call.input, {"usd": call.worst_case} if call.worst_case else None
+
+        options = Options(
+            queue=generation.QUEUE,
+            priority=priority,
+            max_attempts=3,
+            timeout=timeout,
+            budget=budget,
+        )
+        return self._spawn(
+            key or generation.GENERATE, generation.GENERATE, "worker", options, body, cost
+        )
+
+    def gather(self, *children: Child[Any], return_exceptions: bool = False) -> list[Any]:
+        """Wait until all `children` have finished and return their results in the given order.
+
+        Raises ChildFailed for the first that did not succeed, or BudgetExceeded for one that was
+        refused; with `return_exceptions` these stand in the list instead.
+        """
+        self._waits.children([child.key for child in children])
+        results = [self._result(child) for child in children]
+        for result in results:
+            if isinstance(result, ChildFailed | BudgetExceeded) and not return_exceptions:
+                raise result
+        return results
+
+    def first(self, *children: Child[T]) -> Child[T]:
+        """Wait until one of `children` has finished and return it; `gather` gives its result."""
+        key = self._waits.first([child.key for child in children])
+        return next(child for child in children if child.key == key)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; holds no slot meanwhile, and goes on from where it was after a crash."""
+        self._waits.sleep(seconds)
+
+    def wait_for(self, name: str, timeout: float | None = None) -> Any:
+        """Wait for the next signal called `name` (`lmx signal RUN name`) and return its payload.
+
+        Raises TimedOut after `timeout` seconds.
+        """
+        return self._waits.signal(name, timeout)
+
+    def close(self) -> None:
+        """Wait for children that nobody gathered; called when the function has returned."""
+        self._waits.everything()
+
+    def _spawn(
+        self,
+        base: str,
+        name: str,
+        role: str,
+        options: Options,
+        body: Callable[[], tuple[Any, Budgets | None]],
+        cost: float,
+    ) -> Child[Any]:
+        journal = self._journal
+        key = journal.name("spawn", base)
+        child: Child[Any] = Child(key, name)
+        if key in journal.history.children or journal.refusal(key) is not None:
+            return child
+        options.check()
+        if not cost > 0:
+            raise InvalidInput(f"cost is {cost}", hint="it must be above 0")
+        payload, reserve = body()
+        budget = options.budget or (reserve if journal.lease.budgeted else None)
+        journal.spawn(
+            {
+                "key": key,
+                "name": name,
+                "queue": options.queue,
+                "role": role,
+                "nesting": options.nesting,
+                "priority": options.priority,
+                "cost": cost,
+                "delay": options.delay,
+                "max_attempts": options.max_attempts,
+                "time_limit_ms": options.time_limit and int(options.time_limit * 1000),
+                "timeout": options.timeout,
+                "budgeted": bool(budget),
+                "input": orjson.Fragment(encode_input(payload)),
+            },
+            budget_rows(budget, reserve),
+        )
+        return child
+
+    def _result(self, child: Child[Any]) -> Any:
+        if (refusal := self._journal.refusal(child.key)) is not None:
+            return BudgetExceeded(refusal)
+        record = self._journal.history.children[child.key]
+        if record.state == "succeeded":
+            return record.output
+        return ChildFailed(child.key, record.id, record.state, record.error)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    for known in registry.registered():
+        if known.fn is function:
+            return known.name
+    raise InvalidInput(
+        f"{getattr(function, '__qualname__', function)} is neither a @worker nor a @coordinator"
+    )

@@ -1,0 +1,139 @@
+"""How a coordinator writes: buffered spawns, recorded steps, all fenced by its lease."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+import psycopg
+
+from lmx.workflows.coordinator.history import ChildRecord, History, load
+from lmx.workflows.coordinator.park import LeaseLost, Parked
+from lmx.workflows.errors import InvalidInput, Refused
+from lmx.workflows.lease import Lease
+from lmx.workflows.operations import Applied, Operation
+from lmx.workflows.submission import encode_input
+
+_OVERSPENT = "budgets_never_overspent"
+_NESTING = "tasks_nesting"
+
+
+class Port(Protocol):
+    """The way to the database that a worker process lends to its coordinators."""
+
+    def commit(self, operations: Sequence[Operation]) -> list[Applied]:
+        """Commit operations together and wait for it."""
+
+    def borrow(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection for reading."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """The history of one coordinator and the operations that extend it."""
+
+    lease: Lease
+    history: History
+    port: Port
+    _pending: list[Operation] = field(default_factory=list)
+
+    def name(self, kind: str, name: str) -> str:
+        """Number a use of a step or spawn name. Raises InvalidInput for a name with `#` or `:`."""
+        if not name or "#" in name or ":" in name or len(name) > 200:
+            raise InvalidInput(
+                f"{name!r} cannot name a {kind}", hint="use 1 to 200 characters without '#' or ':'"
+            )
+        return self.history.numbered(kind, name)
+
+    def record(self, name: str, value: Any, *extra: Operation) -> Any:
+        """Record a value under a name that `name` returned; returns it as a replay will see it."""
+        text = encode_input(value)
+        self._commit(self.operation("checkpoint", name=name, output=orjson.Fragment(text)), *extra)
+        kept = orjson.loads(text)
+        self.history.steps[name] = kept
+        return kept
+
+    def operation(self, kind: str, **fields: Any) -> Operation:
+        """An operation of this coordinator's own task."""
+        return Operation(kind, self.lease.task_id, self.lease.seq, fields)
+
+    def spawn(self, fields: dict[str, Any], budgets: list[dict[str, Any]]) -> None:
+        """Buffer a spawn; it commits with the next durable call."""
+        operation = self.operation("spawn", **fields)
+        operation.budgets = budgets or None
+        self._pending.append(operation)
+
+    def refusal(self, key: str) -> str | None:
+        """Why the spawn of this key was refused, if it was."""
+        reason: str | None = self.history.steps.get(f"refused:{key}")
+        return reason
+
+    def flush(self) -> None:
+        """Commit the buffered spawns."""
+        if self._pending:
+            self._commit()
+
+    def park(self, *before: Operation, **fields: Any) -> None:
+        """Park with what is buffered. Raises Parked; returns if the wait is over already."""
+        results = self._commit(*before, self.operation("park", **fields))
+        row = results[-1].row
+        if row is not None and row[1]:
+            raise Parked
+
+    def reload(self) -> None:
+        """Read again what children and signals have added since the claim."""
+        with self.port.borrow() as conn:
+            fresh = load(conn, [self.lease.task_id])[self.lease.task_id]
+        self.history.children = fresh.children
+        self.history.signals = fresh.signals
+
+    def expected(self) -> list[str]:
+        """The keys of children, buffered ones too, that had not finished when last looked at."""
+        known = [key for key, child in self.history.children.items() if not child.finished]
+        return known + [operation.fields["key"] for operation in self._pending]
+
+    def _commit(self, *operations: Operation) -> list[Applied]:
+        spawns, self._pending = self._pending, []
+        try:
+            results = self._send([*spawns, *operations])
+        except psycopg.errors.CheckViolation as error:
+            if error.diag.constraint_name != _OVERSPENT:
+                raise _refused(error) from None
+            self._spawn_each(spawns)
+            return self._send(operations) if operations else []
+        self._born(spawns, results)
+        return results[len(spawns) :]
+
+    def _spawn_each(self, spawns: list[Operation]) -> None:
+        """Spawn one by one and record which the budget refused, so that replays agree."""
+        for spawn in spawns:
+            try:
+                self._born([spawn], self._send([spawn]))
+            except psycopg.errors.CheckViolation as error:
+                if error.diag.constraint_name != _OVERSPENT:
+                    raise _refused(error) from None
+                key = spawn.fields["key"]
+                asked = {row["unit"]: row["ceiling"] for row in spawn.budgets or ()}
+                reason = f"the budget has not enough left for the child {key!r}: it asks {asked}"
+                self.record(f"refused:{key}", reason)
+
+    def _send(self, operations: Sequence[Operation]) -> list[Applied]:
+        results = self.port.commit(operations)
+        if not all(result.accepted for result in results):
+            raise LeaseLost
+        return results
+
+    def _born(self, spawns: Sequence[Operation], results: Sequence[Applied]) -> None:
+        for spawn, result in zip(spawns, results, strict=False):
+            if result.row is not None:
+                self.history.children[spawn.fields["key"]] = ChildRecord(result.row[2], "ready")
+
+
+def _refused(error: psycopg.errors.CheckViolation) -> Exception:
+    if error.diag.constraint_name == _NESTING:
+        return Refused(
+            "this run may not nest coordinators any deeper",
+            hint="submit it with a larger nesting=",
+        )
+    return error

@@ -1,0 +1,140 @@
+"""Calls of local models, as tasks: what their input says, what they may cost, whether they can fit.
+
+A model's row in lmx.models holds its exact need in bytes per context length (`needs`, keyed by
+n_ctx as text: weights_bytes, kv_bytes, compute_bytes, total_bytes), measured when it was added.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from lmx.workflows.errors import InvalidInput, NeverFitsError, NotFound
+from lmx.workflows.money import price
+
+#: The name and the queue of tasks that call a local model.
+GENERATE: Final = "generate"
+QUEUE: Final = "gpu"
+ROLES: Final = ("system", "user", "assistant", "tool")
+#: Tokens that a chat template adds around the messages, at the most.
+TEMPLATE_TOKENS: Final = 256
+
+_NUMBERS: Final[dict[str, tuple[float, float]]] = {
+    "temperature": (0, 10),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "typical_p": (0, 1),
+    "top_k": (0, 1_000_000),
+    "repeat_penalty": (0, 10),
+    "presence_penalty": (-10, 10),
+    "frequency_penalty": (-10, 10),
+    "seed": (0, 2**32 - 1),
+    "n_ctx": (8, 2**24),
+}
+_OTHERS: Final = ("stop", "logit_bias")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A checked call: its task input, and the most it can cost in nano-dollars."""
+
+    input: dict[str, Any]
+    worst_case: int
+
+
+def plan_call(
+    conn: psycopg.Connection[Any],
+    *,
+    model: str,
+    prompt: str | None,
+    messages: Sequence[Mapping[str, str]] | None,
+    max_tokens: int,
+    sampling: Mapping[str, Any],
+) -> PlannedCall:
+    """Check a call against the model's row and the devices.
+
+    Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
+    """
+    call = _check(prompt, messages, max_tokens, sampling)
+    row = conn.execute(
+        "SELECT n_ctx, usd_nano_per_mtok_in, usd_nano_per_mtok_out, needs FROM lmx.models"
+        " WHERE name = %s",
+        [model],
+    ).fetchone()
+    if row is None:
+        known = conn.execute("SELECT name FROM lmx.models ORDER BY name").fetchall()
+        names = ", ".join(name for (name,) in known) or "none; add one with `lmx models add PATH`"
+        raise NotFound(f"no model is called {model!r}; known: {names}")
+    n_ctx = int(call.setdefault("n_ctx", row[0]))
+    if max_tokens >= n_ctx:
+        raise InvalidInput(
+            f"max_tokens is {max_tokens}, but the context holds only {n_ctx} tokens",
+            hint="lower max_tokens or raise n_ctx",
+        )
+    _check_fit(conn, row[3].get(str(n_ctx)))
+    tokens_in = min(n_ctx, _bytes_of(call) + TEMPLATE_TOKENS)
+    worst = price(tokens_in, row[1]) + price(max_tokens, row[2])
+    return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
+
+
+def _check(
+    prompt: str | None,
+    messages: Sequence[Mapping[str, str]] | None,
+    max_tokens: int,
+    sampling: Mapping[str, Any],
+) -> dict[str, Any]:
+    if (prompt is None) == (messages is None):
+        raise InvalidInput("a model call takes either a prompt or messages")
+    if prompt is not None and not prompt.strip():
+        raise InvalidInput("the prompt is empty")
+    if not isinstance(max_tokens, int) or max_tokens < 1:
+        raise InvalidInput(
+            f"max_tokens is {max_tokens!r}", hint="it must be a whole number above 0"
+        )
+    for name, value in sampling.items():
+        _check_option(name, value)
+    given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
+    if prompt is not None:
+        return {"prompt": prompt, **given}
+    return {"messages": [_check_message(message) for message in messages or ()], **given}
+
+
+def _check_option(name: str, value: Any) -> None:
+    if name not in _NUMBERS:
+        if name not in _OTHERS:
+            known = ", ".join(sorted([*_NUMBERS, *_OTHERS]))
+            raise InvalidInput(f"unknown option {name!r} of a model call; known: {known}")
+        return
+    low, high = _NUMBERS[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and low <= value <= high):
+        raise InvalidInput(f"{name} is {value!r}", hint=f"it must be from {low:g} to {high:g}")
+
+
+def _check_message(message: Mapping[str, str]) -> dict[str, str]:
+    role, content = message.get("role"), message.get("content")
+    if role not in ROLES or not isinstance(content, str):
+        raise InvalidInput(
+            f"a message needs a text as its content and a role ({', '.join(ROLES)}); got {role!r}"
+        )
+    return {"role": role, "content": content}
+
+
+def _bytes_of(call: Mapping[str, Any]) -> int:
+    """The size of the text, which bounds its tokens: no token is shorter than a byte."""
+    if "prompt" in call:
+        return len(call["prompt"].encode())
+    return sum(len(message["content"].encode()) for message in call["messages"])
+
+
+def _check_fit(conn: psycopg.Connection[Any], need: Mapping[str, int] | None) -> None:
+    """Refuse what no device could ever hold. What was never measured is left to the GPU worker."""
+    if need is None:
+        return
+    row = conn.execute(
+        "SELECT cap_bytes, cap_bytes - coalesce((SELECT sum(bytes) FROM lmx.vram_leases v"
+        " WHERE v.device_id = d.id), 0)::bigint FROM lmx.devices d ORDER BY cap_bytes DESC LIMIT 1"
+    ).fetchone()
+    if row is not None and need["total_bytes"] > row[0]:
+        raise NeverFitsError(needs=need["total_bytes"], cap=row[0], free=row[1])
