@@ -14,11 +14,13 @@ CREATE TYPE lmx.task_state AS ENUM
 CREATE TYPE lmx.task_role AS ENUM ('coordinator', 'worker');
 
 -- One row per queue. `vtime` is the virtual time of the queue's stride scheduler: the rank of
--- the latest task handed out.
+-- the latest task handed out. Tasks that belong to no run take the next number of lmx.lane plus
+-- `lane_offset` as their rank (docs/decisions/0003-fair-order.md).
 CREATE TABLE lmx.queues (
-    name   text PRIMARY KEY,
-    paused boolean NOT NULL DEFAULT false,
-    vtime  double precision NOT NULL DEFAULT 0
+    name        text PRIMARY KEY,
+    paused      boolean NOT NULL DEFAULT false,
+    vtime       double precision NOT NULL DEFAULT 0,
+    lane_offset double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
 -- One row per worker process. Its heartbeat is the lease of all tasks that it holds.
@@ -31,12 +33,24 @@ CREATE TABLE lmx.workers (
     pid         integer NOT NULL,
     pid_started double precision NOT NULL,
     started_at  timestamptz NOT NULL DEFAULT now(),
+    seen_at     timestamptz NOT NULL DEFAULT now(),
     expires_at  timestamptz NOT NULL,
     stopped_at  timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 CREATE INDEX workers_live ON lmx.workers (expires_at) WHERE stopped_at IS NULL;
 
-CREATE SEQUENCE lmx.task_ids CACHE 1;
+-- The functions that workers have registered, so that every process knows their names.
+CREATE TABLE lmx.catalog (
+    name       text PRIMARY KEY,
+    role       lmx.task_role NOT NULL,
+    queue      text NOT NULL,
+    doc        text,
+    parameters jsonb NOT NULL DEFAULT '{}',
+    seen_at    timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE SEQUENCE lmx.task_ids;
+CREATE SEQUENCE lmx.lane;
 
 -- The task row is the queue. `rank` is its place in the claim order of its queue (smaller first).
 CREATE TABLE lmx.tasks (
@@ -98,20 +112,27 @@ CREATE UNIQUE INDEX tasks_children ON lmx.tasks (parent_id, key) WHERE parent_id
 CREATE UNIQUE INDEX tasks_idempotency ON lmx.tasks (idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
--- What only a run with a coordinator (or a paused one) needs: its share and its place in it.
+-- What only a run with a coordinator (or a paused one) needs. `weight` is its share of a queue.
 CREATE TABLE lmx.runs (
-    id     bigint PRIMARY KEY REFERENCES lmx.tasks (id) ON DELETE CASCADE,
+    id     bigint PRIMARY KEY,
     weight double precision NOT NULL DEFAULT 1 CHECK (weight > 0),
-    pass   double precision NOT NULL DEFAULT 0,
     paused boolean NOT NULL DEFAULT false,
     forked_from bigint
 ) WITH (fillfactor = 70);
+
+-- The stride scheduler's pass of one run in one queue: the rank of its latest task there.
+CREATE TABLE lmx.lanes (
+    run_id bigint NOT NULL,
+    queue  text NOT NULL,
+    pass   double precision NOT NULL,
+    PRIMARY KEY (run_id, queue)
+) WITH (fillfactor = 50);
 
 CREATE TABLE lmx.checkpoints (
     task_id bigint NOT NULL,
     name    text NOT NULL,
     output  jsonb,
-    at      timestamptz NOT NULL DEFAULT now(),
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (task_id, name)
 );
 
@@ -145,7 +166,9 @@ CREATE TABLE lmx.events (
 );
 CREATE INDEX events_run ON lmx.events (run_id, id);
 
--- A budget's amounts are integers of its unit; the unit `usd` counts nano-dollars.
+-- A budget's amounts are integers of its unit; the unit `usd` counts nano-dollars. Each attempt
+-- of the task holds `reserve` before it starts; `lost` says what an attempt costs whose outcome
+-- is unknown: 'charge' (a paid call) or 'release' (nothing was bought).
 CREATE TABLE lmx.budgets (
     task_id bigint NOT NULL,
     unit    text NOT NULL,
@@ -153,19 +176,19 @@ CREATE TABLE lmx.budgets (
     spent   bigint NOT NULL DEFAULT 0 CHECK (spent >= 0),
     held    bigint NOT NULL DEFAULT 0 CHECK (held >= 0),
     granted bigint NOT NULL DEFAULT 0 CHECK (granted >= 0),
+    reserve bigint NOT NULL DEFAULT 0 CHECK (reserve >= 0),
+    lost    text NOT NULL DEFAULT 'charge' CHECK (lost IN ('charge', 'release')),
     closed  boolean NOT NULL DEFAULT false,
     PRIMARY KEY (task_id, unit),
     CONSTRAINT budgets_never_overspent CHECK (spent + held + granted <= ceiling)
 ) WITH (fillfactor = 70);
 
--- What an attempt has reserved and not yet settled. `lost` says what an attempt costs whose
--- outcome is unknown: 'charge' (a paid call) or 'release' (nothing was bought).
+-- What the running attempt has reserved and not yet settled.
 CREATE TABLE lmx.holds (
     task_id   bigint NOT NULL,
     unit      text NOT NULL,
     lease_seq integer NOT NULL,
     amount    bigint NOT NULL CHECK (amount >= 0),
-    lost      text NOT NULL DEFAULT 'charge' CHECK (lost IN ('charge', 'release')),
     at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (task_id, unit),
     FOREIGN KEY (task_id, unit) REFERENCES lmx.budgets (task_id, unit) ON DELETE CASCADE
@@ -232,8 +255,8 @@ def downgrade() -> None:
     """Drop them all; only the schema and Alembic's version table stay."""
     op.execute(
         "DROP TABLE lmx.vram_leases, lmx.devices, lmx.models, lmx.charges, lmx.holds, lmx.budgets,"
-        " lmx.events, lmx.memory, lmx.signals, lmx.checkpoints, lmx.runs, lmx.tasks, lmx.workers,"
-        " lmx.queues"
+        " lmx.events, lmx.memory, lmx.signals, lmx.checkpoints, lmx.lanes, lmx.runs, lmx.tasks,"
+        " lmx.catalog, lmx.workers, lmx.queues"
     )
-    op.execute("DROP SEQUENCE IF EXISTS lmx.task_ids")
+    op.execute("DROP SEQUENCE IF EXISTS lmx.task_ids, lmx.lane")
     op.execute("DROP TYPE lmx.task_state, lmx.task_role")
