@@ -10,8 +10,10 @@ from lmx.workflows.database.connect import Database
 from tests.support.postgres import (
     PostgresServer,
     make_home,
+    prepared_server,
     remove_abandoned_homes,
     remove_home,
+    scratch_folder,
 )
 
 _SHARED_HOME = "LMX_TEST_HOME"
@@ -23,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     if not hasattr(config, "workerinput"):
         remove_abandoned_homes()
-        os.environ[_SHARED_HOME] = str(make_home())
+        os.environ[_SHARED_HOME] = str(make_home(scratch_folder()))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -56,4 +58,4 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def pg_server(home: Path) -> PostgresServer:
     """A server of the test's own, not yet started, to stop, crash and start again."""
-    return PostgresServer(home)
+    return prepared_server(home, Path(os.environ[_SHARED_HOME]) / "prepared")

@@ -1,7 +1,9 @@
 """Opens connections to the one database that holds everything, embedded or external."""
 
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,10 +13,11 @@ from sqlalchemy import Engine, create_engine
 from lmx.workflows.config import Settings
 from lmx.workflows.database import embedded
 from lmx.workflows.database.conninfo import conninfo_from, describe
-from lmx.workflows.database.failures import connect_failure
+from lmx.workflows.database.failures import connect_failure, is_starting
 from lmx.workflows.errors import DatabaseUnavailable
 
 MINIMUM_VERSION = 15
+_RECOVERY_POLL_S = 0.02
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -32,12 +35,17 @@ _HOT = {
 class Database:
     """Where the database is and how to reach it. Its repr never shows the password.
 
-    `conninfo` is libpq's and holds the password; `place` names the server for messages;
-    `embedded` tells whether it is lmx's own server.
+    `conninfo` is libpq's and holds the password; `place` names the server for messages; `home`
+    is the home folder whose embedded server this is, None for any other server.
     """
 
     conninfo: str = field(repr=False)
-    embedded: bool = False
+    home: Path | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is lmx's own server."""
+        return self.home is not None
 
     @cached_property
     def place(self) -> str:
@@ -71,13 +79,29 @@ class Database:
             own = str(conninfo_to_dict(self.conninfo).get("options") or "")
             flags = [f"-c {name}={value}" for name, value in session.items()]
             extra["options"] = " ".join([own, *flags]).strip()
+        conninfo = make_conninfo(self.conninfo, **extra)
         try:
-            conninfo = make_conninfo(self.conninfo, **extra)
-            connection = psycopg.connect(conninfo, autocommit=autocommit)
+            connection = self._dial(conninfo, autocommit)
         except psycopg.Error as error:
-            raise connect_failure(error, self.place) from None
+            raise connect_failure(error, self.place, embedded=self.embedded) from None
         _require_version(connection, self.place)
         return connection
+
+    def _dial(self, conninfo: str, autocommit: bool) -> Connection:
+        """Connect; bring lmx's own server back after a crash, for nobody else restarts it."""
+        deadline = time.monotonic() + embedded.START_TIMEOUT_S
+        revived = False
+        while True:
+            try:
+                return psycopg.connect(conninfo, autocommit=autocommit)
+            except psycopg.OperationalError as error:
+                recovering = is_starting(error) and time.monotonic() < deadline
+                if self.home is None or (revived and not recovering):
+                    raise
+                revived = embedded.revive(self.home)
+                if not revived:
+                    raise
+            time.sleep(_RECOVERY_POLL_S)
 
 
 def _require_version(connection: Connection, place: str) -> None:
@@ -106,5 +130,5 @@ def create_engine_from(database: Database, **options: Any) -> Engine:
 def resolve_database(settings: Settings) -> Database:
     """Return the database that the settings name; start the embedded server if they name none."""
     if settings.database_url is None:
-        return Database(conninfo_from(embedded.ensure_running(settings.home)), embedded=True)
+        return Database(conninfo_from(embedded.ensure_running(settings.home)), home=settings.home)
     return Database(conninfo_from(settings.database_url))

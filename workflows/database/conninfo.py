@@ -53,7 +53,7 @@ def parse_url(url: str) -> dict[str, str]:
 def _unreadable() -> ConfigError:
     return ConfigError(
         "LMX_DATABASE_URL cannot be read as the address of a Postgres",
-        hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / ? # % in the password"
+        hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / # % in the password"
         " percent-encoded (/ is %2F)",
     )
 

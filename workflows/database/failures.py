@@ -9,6 +9,9 @@ from psycopg import errors as pg
 from lmx.workflows.errors import DatabaseUnavailable, DiskFull, LmxError
 
 _URL = "check LMX_DATABASE_URL"
+_RESTART = "start lmx's own server with: lmx up"
+
+_STARTING = r"is starting up|in recovery mode|not yet accepting"
 
 # What libpq or the server says while connecting -> what it means, what to do. First match wins.
 _CONNECTING: tuple[tuple[str, str, str], ...] = (
@@ -26,7 +29,7 @@ _CONNECTING: tuple[tuple[str, str, str], ...] = (
     ),
     (r"too many clients|remaining connection slots|too many connections", "has no connection"
      " free", "raise its max_connections, or stop clients that need none"),
-    (r"is starting up|in recovery mode|not yet accepting", "is starting up", "try again soon"),
+    (_STARTING, "is starting up", "try again soon"),
     (r"is shutting down|administrator command", "is shutting down", "start it again"),
     (r"connection refused", "does not answer: nothing listens there", "start Postgres there, or"
      " correct LMX_DATABASE_URL"),
@@ -59,16 +62,28 @@ _CONNECTING: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 
 
-def connect_failure(error: psycopg.Error, place: str) -> DatabaseUnavailable:
+def connect_failure(
+    error: psycopg.Error, place: str, *, embedded: bool = False
+) -> DatabaseUnavailable:
     """Return the one-line error for a connection to `place` that failed with `error`."""
-    text = str(error)
+    meaning, hint = _explain(str(error))
+    return DatabaseUnavailable(
+        f"Postgres at {place} {meaning}", hint=_RESTART if embedded else hint
+    )
+
+
+def is_starting(error: psycopg.Error) -> bool:
+    """Return whether the server refused a connection only because it is not ready yet."""
+    return re.search(_STARTING, str(error), re.IGNORECASE) is not None
+
+
+def _explain(text: str) -> tuple[str, str]:
+    """Return what libpq's message means and what to do about it."""
     for pattern, meaning, hint in _CONNECTING:
         if match := re.search(pattern, text, re.IGNORECASE):
-            what = match.groupdict()
-            return DatabaseUnavailable(
-                f"Postgres at {place} {meaning.format(**what)}", hint=hint.format(**what)
-            )
-    return DatabaseUnavailable(f"Postgres at {place} cannot be used: {_last_line(text)}", hint=_URL)
+            names = match.groupdict()
+            return meaning.format(**names), hint.format(**names)
+    return f"cannot be used: {_last_line(text)}", _URL
 
 
 def _last_line(text: str) -> str:

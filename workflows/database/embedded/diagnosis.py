@@ -6,6 +6,7 @@ from lmx.workflows.database.embedded.layout import Layout
 from lmx.workflows.errors import DatabaseUnavailable, DiskFull, LmxError
 
 _COMPLAINT = re.compile(r"(?:FATAL|PANIC|ERROR|could not|error):?\s*(.+)")
+_CONFIG_MISTAKE = re.compile(r".*in file \".*\" line \d+.*|.*(?:invalid value|unrecognized).*")
 _NO_SPACE = re.compile("no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
 _BUSY = re.compile(r"pre-existing shared memory block|lock file \S+ already exists", re.IGNORECASE)
 
@@ -20,6 +21,9 @@ def start_failure(layout: Layout, output: str) -> LmxError:
     complaints = [
         match[0].strip() for match in map(_COMPLAINT.search, output.splitlines()) if match
     ]
+    mistakes = [match[0] for match in map(_CONFIG_MISTAKE.search, output.splitlines()) if match]
+    if mistakes:
+        complaints.append(mistakes[0].partition("LOG:")[2].strip() or mistakes[0])
     last = complaints[-1] if complaints else output.strip().rpartition("\n")[2] or "no message"
     return DatabaseUnavailable(
         f"the embedded Postgres does not start: {last}", hint=f"its log is in {layout.logs}"

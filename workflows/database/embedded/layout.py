@@ -38,6 +38,11 @@ class Layout:
         return self.root / "lock"
 
     @property
+    def stopped(self) -> Path:
+        """Exists while the server is down because somebody asked for it."""
+        return self.root / "stopped"
+
+    @property
     def logs(self) -> Path:
         return self.root / "log"
 
@@ -48,17 +53,20 @@ class Layout:
 
     @property
     def socket_dir(self) -> Path:
-        """A folder short enough for a Unix socket: under the home, else in the temporary folder."""
+        """Where the Unix socket is: under the home if its path allows, else in a short folder."""
         inside = self.root / "run"
-        if fits_a_socket(inside):
+        if can_hold_a_socket(inside):
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"lmx-{digest}"
 
 
-def fits_a_socket(folder: Path) -> bool:
-    """Return whether the path of the server's socket in `folder` is within the system's limit."""
-    return len(os.fsencode(socket_file(folder))) <= SOCKET_PATH_LIMIT
+def can_hold_a_socket(folder: Path) -> bool:
+    """Return whether a socket in `folder` is within the system's limit and nameable in a URL.
+
+    libpq takes a comma in the folder's name for the end of one host and the start of the next.
+    """
+    return len(os.fsencode(socket_file(folder))) <= SOCKET_PATH_LIMIT and "," not in str(folder)
 
 
 def socket_file(folder: Path) -> Path:

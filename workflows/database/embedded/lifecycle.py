@@ -69,10 +69,22 @@ def ensure_running(home: Path, overrides: Mapping[str, str] | None = None) -> st
         return _running_url(layout) or _start(layout, overrides or {})
 
 
+def revive(home: Path) -> bool:
+    """Bring back a server that crashed, or wait for one that is starting; True when it is ready.
+
+    A server that `stop` ended stays down: that returns False.
+    """
+    layout = Layout(home.absolute())
+    if layout.stopped.exists() or not layout.data.exists():
+        return False
+    ensure_running(home)
+    return True
+
+
 def stop(home: Path) -> bool:
     """Stop the home's server in good order, ending its sessions; False if none was running.
 
-    Other processes that use it lose their connections and start it again when they next need it.
+    Other processes that use it lose their connections.
     """
     layout = Layout(home.absolute())
     if not layout.lock.exists():
@@ -81,6 +93,7 @@ def stop(home: Path) -> bool:
         server = _alive(layout)
         if server is None:
             return False
+        layout.stopped.touch()
         os.kill(server.pid, signal.SIGINT)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while is_server_of(server.pid, layout.data):
@@ -131,6 +144,7 @@ def _start(layout: Layout, overrides: Mapping[str, str]) -> str:
         check_version(layout)
     else:
         initialise(layout, programs, user)
+    layout.stopped.unlink(missing_ok=True)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if url := _running_url(layout):
