@@ -8,10 +8,7 @@ The same connection listens: a notification wakes the thread, which claims at on
 notifications it polls, at the latest every `POLL_S` seconds, because a NOTIFY is only a hint.
 """
 
-import contextlib
 import logging
-import os
-import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,7 +19,9 @@ from typing import Any, Final, Protocol
 import psycopg
 
 from lmx.workflows import faults
+from lmx.workflows.errors import LmxError
 from lmx.workflows.lease import Lease
+from lmx.workflows.notices import Notices
 from lmx.workflows.operations import Applied, Operation, collect, send
 from lmx.workflows.sql import statement
 from lmx.workflows.ticket import Ticket
@@ -31,6 +30,9 @@ log = logging.getLogger("lmx.commit")
 
 POLL_S: Final = 1.0
 RECONNECT_S: Final = 0.2
+# SQLSTATE classes that tell of the server's state and not of the statement: connection lost, no
+# resources, operator intervention, system error. What was submitted is committed again later.
+_SERVER_STATE: Final = ("08", "53", "57", "58")
 _TRANSIENT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
@@ -84,36 +86,47 @@ class Counters:
 
 @dataclass(slots=True)
 class Committer:
-    """The group-commit thread. `start` it, `submit` operations, `add` consumers, `stop` it."""
+    """The group-commit thread. `start` it, `submit` operations, `add` consumers, `stop` it.
+
+    `reconcile(connection)` runs in the thread, between two transactions, after every reconnect
+    and whenever `request_reconcile` was called: no claim is under way then, so what the database
+    says and what the process holds can be compared.
+    """
 
     connect: Connector
     poll_s: float = POLL_S
-    linger_s: float = 0.0
-    on_reconnect: Callable[[], None] | None = None
+    reconcile: Callable[[psycopg.Connection[Any]], None] | None = None
     counters: Counters = field(default_factory=Counters)
     _queue: deque[_Batch] = field(default_factory=deque)
     _feeds: dict[str, _Feed] = field(default_factory=dict)
-    _listening: set[str] = field(default_factory=set)
-    _wake: int = -1
+    _notices: Notices = field(init=False)
     _idle: bool = False
     _stopping: bool = False
+    _reconcile_wanted: bool = False
     _next_due: float = 0.0
     _thread: threading.Thread | None = None
     _conn: psycopg.Connection[Any] | None = None
 
+    def __post_init__(self) -> None:
+        self._notices = Notices(self._heard)
+
     def start(self) -> None:
         """Open the connection and start the thread. Raises what `connect` raises."""
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._conn = self.connect()
+        self._attach(self.connect())
         self._thread = threading.Thread(target=self._loop, name="lmx-commit", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Commit what has been submitted, then end the thread and close the connection."""
+        """Commit what has been submitted, then end the thread and close the connection.
+
+        If the database cannot be reached, the tickets still open fail.
+        """
         self._stopping = True
         self.wake()
         if self._thread is not None:
             self._thread.join()
+            self._thread = None
+            self._notices.close()
         if self._conn is not None:
             self._conn.close()
 
@@ -136,30 +149,50 @@ class Committer:
 
     def hint(self, queue: str) -> None:
         """Tell the thread that `queue` may have something ready."""
-        if feed := self._feeds.get(queue):
-            feed.hungry = True
-            self.wake()
+        self._heard(queue, None)
+        self.wake()
+
+    def request_reconcile(self) -> None:
+        """Ask for a comparison of what the database says is leased here and what is held."""
+        self._reconcile_wanted = True
+        self.wake()
 
     def wake(self) -> None:
         """End the thread's wait for notifications."""
-        with contextlib.suppress(OSError):
-            os.eventfd_write(self._wake, 1)
+        self._notices.wake()
 
     def _loop(self) -> None:
         while True:
             try:
-                conn = self._connection()
-                self._listen(conn)
-                batches = self._gather()
-                feeds = self._claimable()
-                if batches or feeds:
-                    self._turn(conn, batches, feeds)
-                elif self._stopping:
+                if not self._step():
                     return
-                else:
-                    self._sleep(conn)
-            except psycopg.OperationalError as error:
+            except (psycopg.Error, LmxError) as error:
                 self._lost(error)
+            except Exception as error:
+                log.exception("defect in the group commit")
+                self._lost(error)
+            if self._stopping and (self._conn is None or self._conn.closed):
+                self._abandon()
+                return
+
+    def _step(self) -> bool:
+        """Do the next thing there is to do, or sleep; returns False when all is done."""
+        conn = self._connection()
+        self._notices.listen(list(self._feeds))
+        if self._reconcile_wanted and self.reconcile is not None:
+            self._reconcile_wanted = False
+            self.reconcile(conn)
+        if monotonic() >= self._next_due:
+            self._promote(conn)
+        batches = self._gather()
+        feeds = self._claimable()
+        if batches or feeds:
+            self._turn(conn, batches, feeds)
+        elif self._stopping:
+            return False
+        else:
+            self._sleep()
+        return True
 
     def _gather(self) -> list[_Batch]:
         batches = []
@@ -181,16 +214,13 @@ class Committer:
     ) -> None:
         try:
             results, claims = self._commit(conn, batches, feeds)
-        except psycopg.OperationalError as error:
-            if not isinstance(error, _TRANSIENT):
+        except Exception as error:
+            if _server_state(conn, error):
                 self._queue.extendleft(reversed(batches))
                 raise
-            self._one_by_one(conn, batches)
-            return
-        except psycopg.Error as error:
             if not batches:
                 raise
-            if len(batches) == 1 and not feeds:
+            if len(batches) == 1 and not feeds and not isinstance(error, _TRANSIENT):
                 batches[0].ticket.fail(error)
             else:
                 self._one_by_one(conn, batches)
@@ -204,10 +234,10 @@ class Committer:
                 results, _ = self._commit(conn, [batch], [])
             except _TRANSIENT:
                 self._queue.append(batch)
-            except psycopg.OperationalError:
-                self._queue.extendleft(reversed(batches[place:]))
-                raise
-            except psycopg.Error as error:
+            except Exception as error:
+                if _server_state(conn, error):
+                    self._queue.extendleft(reversed(batches[place:]))
+                    raise
                 batch.ticket.fail(error)
             else:
                 batch.ticket.done(results)
@@ -227,7 +257,7 @@ class Committer:
                 cursors = send(conn, operations)
                 claims = [(feed, slots, feed.demand.claim(conn, slots)) for feed, slots in feeds]
                 conn.execute("COMMIT")
-        except psycopg.Error:
+        except BaseException:
             if not conn.closed:
                 conn.rollback()
             raise
@@ -243,39 +273,35 @@ class Committer:
         results: list[Applied],
         claims: list[tuple[_Feed, int, list[Lease]]],
     ) -> None:
-        start = 0
         for feed, slots, leases in claims:
             feed.hungry = len(leases) >= slots
             self.counters.claimed += len(leases)
             if leases:
                 feed.demand.take(leases)
+        start = 0
         for batch in batches:
             end = start + len(batch.operations)
             batch.ticket.done(results[start:end])
             start = end
 
-    def _sleep(self, conn: psycopg.Connection[Any]) -> None:
+    def _sleep(self) -> None:
         """Wait for a submission, a notification, or the next time that something falls due."""
+        self._notices.read()
+        if self._claimable():
+            return
         self._idle = True
         try:
             if not self._queue:
-                timeout = min(self.poll_s, max(0.0, self._next_due - monotonic()))
-                select.select([conn.fileno(), self._wake], [], [], timeout)
+                self._notices.wait(min(self.poll_s, self._next_due - monotonic()))
         finally:
             self._idle = False
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        if self._receive(conn) or monotonic() >= self._next_due:
-            self._promote(conn)
 
-    def _receive(self, conn: psycopg.Connection[Any]) -> bool:
-        """Read notifications; returns whether any came."""
-        heard = False
-        for notice in conn.notifies(timeout=0):
-            heard = True
-            if feed := self._feeds.get(notice.channel.removeprefix("lmx:")):
-                feed.hungry = True
-        return heard
+    def _heard(self, queue: str, due_in: float | None) -> None:
+        """A notice: something of `queue` is ready, or will be due in `due_in` seconds."""
+        if due_in is not None:
+            self._next_due = min(self._next_due, monotonic() + due_in)
+        elif feed := self._feeds.get(queue):
+            feed.hungry = True
 
     def _promote(self, conn: psycopg.Connection[Any]) -> None:
         """Make due tasks ready and poll all queues once."""
@@ -287,23 +313,37 @@ class Committer:
 
     def _connection(self) -> psycopg.Connection[Any]:
         if self._conn is None or self._conn.closed:
-            self._conn = self.connect()
-            self._listening.clear()
+            self._attach(self.connect())
             self.counters.reconnects += 1
-            if self.on_reconnect is not None:
-                self.on_reconnect()
+            self._reconcile_wanted = True
+            log.info("connected to the database again")
+        assert self._conn is not None
         return self._conn
 
-    def _listen(self, conn: psycopg.Connection[Any]) -> None:
-        if len(self._listening) == len(self._feeds):
-            return
-        for queue in set(self._feeds) - self._listening:
-            conn.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(f"lmx:{queue}")))
-            self._listening.add(queue)
+    def _attach(self, conn: psycopg.Connection[Any]) -> None:
+        self._conn = conn
+        self._notices.attach(conn)
+        self._next_due = 0.0
 
-    def _lost(self, error: psycopg.OperationalError) -> None:
+    def _lost(self, error: Exception) -> None:
         """The connection broke: what was submitted stays queued and is committed again."""
-        log.warning("database connection lost (%s); reconnecting", str(error).strip())
+        log.warning("database connection lost (%s); reconnecting", " ".join(str(error).split()))
         if self._conn is not None:
             self._conn.close()
-        sleep(RECONNECT_S)
+        if not self._stopping:
+            sleep(RECONNECT_S)
+
+    def _abandon(self) -> None:
+        """Stopping without a database: tell those who wait that nothing was recorded."""
+        for batch in self._gather():
+            batch.ticket.fail(psycopg.OperationalError("the database could not be reached"))
+
+
+def _server_state(conn: psycopg.Connection[Any], error: Exception) -> bool:
+    """Whether the server failed and not the statement, so that a later try may succeed."""
+    if conn.closed:
+        return True
+    state = getattr(error, "sqlstate", None)
+    if isinstance(error, psycopg.OperationalError) and state is None:
+        return True
+    return isinstance(error, psycopg.Error) and str(state)[:2] in _SERVER_STATE

@@ -1,10 +1,12 @@
 """A lease: one claimed task, as its worker holds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 import orjson
+
+from lmx.workflows.operations import Operation
 
 
 @dataclass(slots=True)
@@ -14,6 +16,8 @@ class Lease:
     `claimed_at` and `deadline` are the database's clock, in seconds since the epoch; `taken` is
     this process's monotonic clock at the claim, so that `now()` tells the database's time without
     trusting the host's wall clock. `affordable` is false when the budget cannot hold the attempt.
+    `outcome` is what its execution wants committed at the acknowledgement; `settled` says that it
+    has been committed already, or does not count any more.
     """
 
     task_id: int
@@ -36,12 +40,14 @@ class Lease:
     affordable: bool
     message: bytes | None
     raw_input: str | None
-    taken: float
+    taken: float = field(default_factory=monotonic)
+    outcome: list[Operation] | None = None
+    settled: bool = False
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> "Lease":
         """Build a lease from a row of claim.sql."""
-        return cls(*row, monotonic())
+        return cls(*row)
 
     @property
     def input(self) -> Any:

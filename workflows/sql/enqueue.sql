@@ -12,4 +12,4 @@ SELECT n.id, n.id, 'worker', q.name, %(name)s,
 FROM lmx.queues q, (SELECT nextval('lmx.task_ids') AS id, nextval('lmx.lane') AS lane) n
 WHERE q.name = %(queue)s
 ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-RETURNING id, pg_notify('lmx:' || queue, '')
+RETURNING id, pg_notify('lmx:' || queue, coalesce(%(delay)s::float8::text, ''))

@@ -27,6 +27,8 @@ WITH given AS (
     SET state = 'parked', worker_id = NULL, deliveries = 0, waiting = j.waits,
         run_at = to_timestamp(j.wake_at), waiting_for = j.signal
     FROM judged j WHERE t.id = j.id AND NOT j.over
-    RETURNING t.id
+    RETURNING t.id,
+        CASE WHEN t.run_at IS NOT NULL THEN pg_notify('lmx:' || t.queue,
+            greatest(extract(epoch FROM t.run_at - clock_timestamp()), 0)::text) END
 )
 SELECT j.op, NOT j.over AS parked FROM judged j LEFT JOIN parked p ON p.id = j.id

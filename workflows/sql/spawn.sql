@@ -37,7 +37,9 @@ WITH given AS (
     SELECT root_id, queue, max(rank + priority * 1000.0) FROM born GROUP BY root_id, queue
     ON CONFLICT (run_id, queue) DO UPDATE SET pass = greatest(lanes.pass, excluded.pass)
 ), told AS (
-    SELECT pg_notify('lmx:' || queue, '') FROM (SELECT DISTINCT queue FROM born) b
+    SELECT pg_notify('lmx:' || b.queue, coalesce(b.delay::text, ''))
+    FROM (SELECT DISTINCT born.queue, p.delay FROM born
+          JOIN placed p ON p.child = born.id) b
 )
 SELECT g.op, g.key, coalesce(b.id, c.id) AS id, b.id IS NOT NULL AS fresh,
        (SELECT count(*) FROM told) AS told

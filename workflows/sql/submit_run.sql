@@ -22,4 +22,4 @@ WITH root AS (
     FROM root, jsonb_to_recordset(%(budgets)s::jsonb)
                AS b(unit text, ceiling bigint, reserve bigint, lost text)
 )
-SELECT id, pg_notify('lmx:' || queue, '') FROM root
+SELECT id, pg_notify('lmx:' || queue, coalesce(%(delay)s::float8::text, '')) FROM root

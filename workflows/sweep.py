@@ -1,0 +1,103 @@
+"""Heal what is stuck: give back the tasks of dead workers, dead-letter what kills its workers.
+
+A worker is dead when its lease has expired, or at once when this host can tell: its process is
+gone, or the host has booted since the worker was last seen. Whoever sweeps first does the work;
+the others find nothing left to do.
+"""
+
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from lmx.workflows.host import alive, identity, uptime_s
+from lmx.workflows.operations import Operation, apply
+from lmx.workflows.sql import statement
+
+#: Deliveries without progress after which a task is a dead letter (R7).
+MAX_DELIVERIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    workers: int
+    requeued: int
+    poisoned: int
+
+
+def sweep(conn: psycopg.Connection[Any], max_deliveries: int = MAX_DELIVERIES) -> Swept:
+    """Declare dead workers dead and give their tasks back."""
+    with conn.transaction():
+        gone = _gone_from_this_host(conn)
+        dead = conn.execute(statement("dead_workers"), {"gone": gone}, prepare=True).fetchall()
+    requeued = poisoned = 0
+    while True:
+        with conn.transaction():
+            operations = [
+                _verdict(row, max_deliveries)
+                for row in conn.execute(statement("orphans"), prepare=True).fetchall()
+            ]
+            applied = apply(conn, operations) if operations else []
+        kinds = [op.kind for op, result in zip(operations, applied, strict=True) if result.accepted]
+        requeued += kinds.count("requeue")
+        poisoned += kinds.count("finish")
+        if not kinds:
+            return Swept(len(dead), requeued, poisoned)
+
+
+def _gone_from_this_host(conn: psycopg.Connection[Any]) -> list[int]:
+    """Workers of this host that cannot be alive any more."""
+    me = identity()
+    rows = conn.execute(
+        "SELECT id, boot_id, pid, pid_started,"
+        " extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM lmx.workers"
+        " WHERE stopped_at IS NULL AND host = %s",
+        [socket.gethostname()],
+    ).fetchall()
+    return [
+        worker
+        for worker, boot_id, pid, pid_started, silent_s in rows
+        if (boot_id == me.boot_id and not alive(pid, pid_started))
+        or _before_boot(boot_id, silent_s)
+    ]
+
+
+def _before_boot(boot_id: str, silent_s: float) -> bool:
+    """Whether a worker was last seen before this host booted.
+
+    Another machine may have the same host name, so another boot id alone proves nothing.
+    """
+    other_boot = boot_id.split(" ")[0] != identity().boot_id.split(" ")[0]
+    return other_boot and silent_s > uptime_s()
+
+
+def _verdict(row: tuple[Any, ...], max_deliveries: int) -> Operation:
+    task, seq, parent, deliveries, worker, budgeted, units = row
+    costs: dict[str, int | None] = dict.fromkeys(units)
+    told = {"worker": worker, "deliveries": deliveries}
+    if deliveries < max_deliveries:
+        return Operation(
+            "requeue",
+            task,
+            seq,
+            {"lost": True},
+            costs=costs,
+            event={"kind": "recovered", "data": told},
+        )
+    error = {
+        "kind": "poison",
+        "message": f"its worker died {deliveries} times while running it",
+    }
+    return Operation(
+        "finish",
+        task,
+        seq,
+        {"state": "failed", "error": error},
+        parent_id=parent,
+        costs=costs,
+        event={"kind": "dead_lettered", "data": told},
+        closes=budgeted,
+    )
