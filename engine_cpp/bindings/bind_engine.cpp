@@ -1,0 +1,258 @@
+// The engine and its requests. Whatever may wait does so without the interpreter lock, and wakes
+// now and then so that Ctrl-C is noticed.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+
+#include "bindings.hpp"
+#include "lmx/engine.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace lmx {
+namespace {
+
+constexpr auto kSignalCheck = std::chrono::milliseconds(100);
+
+// Calls `wait(slice)` until it answers or `timeout` (seconds, none is forever) has passed.
+template <typename Wait>
+auto wait_interruptibly(std::optional<double> timeout, Wait wait) -> decltype(wait(kSignalCheck)) {
+  using Milliseconds = std::chrono::milliseconds;
+  const auto began = Clock::now();
+  for (;;) {
+    Milliseconds slice = kSignalCheck;
+    if (timeout) {
+      const double left = *timeout - seconds_between(began, Clock::now());
+      const auto left_ms = Milliseconds(static_cast<std::int64_t>(std::max(left, 0.0) * 1000) + 1);
+      slice = left > 0 ? std::min(slice, left_ms) : Milliseconds(0);
+    }
+    {
+      nb::gil_scoped_release release;
+      if (auto answer = wait(slice)) return answer;
+    }
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    if (timeout && seconds_between(began, Clock::now()) >= *timeout) return std::nullopt;
+  }
+}
+
+nb::dict view_of(const Snapshot& s) {
+  nb::dict kinds;
+  for (Kind kind : kKinds) kinds[kind_name(kind)] = 0;
+  nb::list ledger;
+  for (const Claim& claim : s.ledger) {
+    kinds[kind_name(claim.kind)] = nb::cast<Bytes>(kinds[kind_name(claim.kind)]) + claim.bytes;
+    nb::dict entry;
+    entry["holder"] = claim.holder;
+    entry["kind"] = kind_name(claim.kind);
+    entry["bytes"] = claim.bytes;
+    ledger.append(entry);
+  }
+  nb::dict view;
+  view["device"] = s.device;
+  view["cap"] = s.cap;
+  view["used"] = s.used;
+  view["free"] = s.free;
+  view["by_kind"] = kinds;
+  view["ledger"] = ledger;
+  return view;
+}
+
+nb::list models_of(const Snapshot& s) {
+  nb::list models;
+  for (const ModelView& model : s.models) {
+    nb::dict entry;
+    entry["id"] = model.id;
+    entry["path"] = model.path;
+    entry["bytes"] = model.bytes;
+    entry["references"] = model.references;
+    entry["pinned"] = model.pinned;
+    entry["idle_s"] = model.idle_s;
+    entry["load_s"] = model.load_s;
+    models.append(entry);
+  }
+  return models;
+}
+
+nb::list contexts_of(const Snapshot& s) {
+  nb::list contexts;
+  for (const ContextView& context : s.contexts) {
+    nb::dict entry;
+    entry["id"] = context.id;
+    entry["model"] = context.model;
+    entry["n_ctx"] = context.n_ctx;
+    entry["slots"] = context.slots;
+    entry["active"] = context.active;
+    entry["kv_bytes"] = context.kv_bytes;
+    entry["compute_bytes"] = context.compute_bytes;
+    entry["idle_s"] = context.idle_s;
+    contexts.append(entry);
+  }
+  return contexts;
+}
+
+nb::list requests_of(const Snapshot& s) {
+  nb::list requests;
+  for (const RequestView& request : s.requests) {
+    nb::dict entry;
+    entry["id"] = request.id;
+    entry["model"] = request.model;
+    entry["phase"] = request.phase;
+    entry["wait_s"] = request.wait_s;
+    entry["age_s"] = request.age_s;
+    entry["prompt_tokens"] = request.prompt_tokens;
+    entry["completion_tokens"] = request.completion_tokens;
+    requests.append(entry);
+  }
+  return requests;
+}
+
+nb::list events_of(const Snapshot& s) {
+  nb::list events;
+  for (const Event& event : s.events) {
+    nb::dict entry;
+    entry["at_s"] = event.at_s;
+    entry["kind"] = event.kind;
+    entry["subject"] = event.subject;
+    entry["bytes"] = event.bytes;
+    entry["reason"] = event.reason;
+    events.append(entry);
+  }
+  return events;
+}
+
+nb::dict totals_of(const Totals& t) {
+  nb::dict entry;
+  entry["requests"] = t.requests;
+  entry["finished"] = t.finished;
+  entry["evictions"] = t.evictions;
+  entry["decodes"] = t.decodes;
+  entry["prefill_tokens"] = t.prefill_tokens;
+  entry["completion_tokens"] = t.completion_tokens;
+  entry["busy_s"] = t.busy_s;
+  entry["tokens_per_s"] =
+      t.busy_s > 0 ? static_cast<double>(t.prefill_tokens + t.completion_tokens) / t.busy_s : 0.0;
+  return entry;
+}
+
+nb::dict snapshot(Engine& engine) {
+  Snapshot s;
+  {
+    nb::gil_scoped_release release;
+    s = engine.snapshot();
+  }
+  nb::dict view = view_of(s);
+  view["models"] = models_of(s);
+  view["contexts"] = contexts_of(s);
+  view["requests"] = requests_of(s);
+  view["events"] = events_of(s);
+  view["totals"] = totals_of(s.totals);
+  return view;
+}
+
+void bind_request(nb::module_& module) {
+  nb::class_<Result>(module, "Result")
+      .def_ro("text", &Result::text)
+      .def_ro("finish_reason", &Result::finish_reason)
+      .def_ro("prompt_tokens", &Result::prompt_tokens)
+      .def_ro("completion_tokens", &Result::completion_tokens)
+      .def_ro("wait_s", &Result::wait_s)
+      .def_ro("load_s", &Result::load_s)
+      .def_ro("prefill_s", &Result::prefill_s)
+      .def_ro("decode_s", &Result::decode_s)
+      .def_ro("seed", &Result::seed);
+
+  nb::class_<Request>(module, "Request")
+      .def_prop_ro("id", [](const Request& self) { return self.spec().id; })
+      .def_prop_ro("done", &Request::done)
+      .def_prop_ro("phase", [](const Request& self) { return phase_name(self.progress().phase); })
+      .def("cancel", &Request::cancel)
+      .def(
+          "next",
+          [](const std::shared_ptr<Request>& self, std::optional<double> timeout) {
+            return wait_interruptibly(timeout, [&](auto slice) { return self->next(slice); });
+          },
+          "timeout"_a.none(), "The text since the last call, '' at the end, None on timeout.")
+      .def(
+          "result",
+          [](const std::shared_ptr<Request>& self, std::optional<double> timeout) {
+            return wait_interruptibly(timeout, [&](auto slice) { return self->result(slice); });
+          },
+          "timeout"_a.none());
+}
+
+void bind_sampling(nb::module_& module) {
+  nb::class_<Sampling>(module, "Sampling")
+      .def(nb::init<>())
+      .def_rw("temperature", &Sampling::temperature)
+      .def_rw("top_k", &Sampling::top_k)
+      .def_rw("top_p", &Sampling::top_p)
+      .def_rw("min_p", &Sampling::min_p)
+      .def_rw("typical_p", &Sampling::typical_p)
+      .def_rw("repeat_penalty", &Sampling::repeat_penalty)
+      .def_rw("presence_penalty", &Sampling::presence_penalty)
+      .def_rw("frequency_penalty", &Sampling::frequency_penalty)
+      .def_rw("penalty_last_n", &Sampling::penalty_last_n)
+      .def_rw("seed", &Sampling::seed)
+      .def_rw("logit_bias", &Sampling::logit_bias);
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& module) {
+  bind_sampling(module);
+  bind_request(module);
+  const auto release = nb::call_guard<nb::gil_scoped_release>();
+  nb::class_<Engine>(module, "Engine", nb::is_weak_referenceable())
+      .def(
+          "__init__",
+          [](Engine* self, std::string device, std::optional<Bytes> cap, std::int32_t threads,
+             std::uint32_t max_slots, double patience_s) {
+            new (self) Engine({std::move(device), cap, threads, max_slots, patience_s});
+          },
+          "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a)
+      .def(
+          "submit",
+          [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,
+             const ContextSpec& context, const Sampling& sampling, std::vector<std::string> stops,
+             std::optional<double> deadline_s) {
+            nb::gil_scoped_release unlocked;
+            return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
+                                std::move(stops), deadline_s});
+          },
+          "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
+          "deadline_s"_a.none())
+      .def(
+          "plan",
+          [](Engine& self,
+             const std::vector<std::pair<std::string, std::pair<std::string, ContextSpec>>>& jobs) {
+            std::vector<Candidate> candidates;
+            for (const auto& [id, job] : jobs) candidates.push_back({id, job.first, job.second});
+            nb::gil_scoped_release unlocked;
+            return self.plan(candidates);
+          },
+          "jobs"_a)
+      .def("fits", &Engine::fits, "model"_a, "context"_a, release)
+      .def("estimate", &Engine::estimate, "model"_a, "context"_a, release)
+      .def("inspect", &Engine::inspect, "model"_a, release)
+      .def("pin", &Engine::pin, "model"_a, "pinned"_a)
+      .def(
+          "hold",
+          [](Engine& self, const std::string& holder, Bytes bytes) -> nb::object {
+            const auto denial = self.hold(holder, bytes);
+            if (!denial) return nb::none();
+            return nb::make_tuple(denial->needs, denial->cap, denial->free);
+          },
+          "holder"_a, "bytes"_a,
+          nb::sig("def hold(self, holder: str, bytes: int) -> tuple[int, int, int] | None"),
+          "None, or (needs, cap, free) when it was denied.")
+      .def("release", &Engine::release, "holder"_a)
+      .def("snapshot", snapshot, nb::sig("def snapshot(self) -> dict[str, object]"))
+      .def("close", &Engine::close, release);
+}
+
+}  // namespace lmx

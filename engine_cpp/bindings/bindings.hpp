@@ -1,0 +1,14 @@
+// One function for each subject that the Python module binds.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace lmx {
+
+void bind_errors(nanobind::module_& module);
+void bind_models(nanobind::module_& module);
+void bind_planner(nanobind::module_& module);
+void bind_engine(nanobind::module_& module);
+void bind_text(nanobind::module_& module);
+
+}  // namespace lmx

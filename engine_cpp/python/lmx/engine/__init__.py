@@ -1,0 +1,51 @@
+"""Runs GGUF models for many agents on one device without ever running it out of memory.
+
+Every byte is reserved in a ledger, from an exact estimate, before it is allocated. What does not
+fit waits its turn; what can never fit is refused at once. See docs/engine.md.
+"""
+
+from lmx.engine.devices import DeviceInfo, device_info
+from lmx.engine.engine import Engine
+from lmx.engine.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    InvalidRequest,
+    ModelFileError,
+    NeverFits,
+    NoRoom,
+    PromptTooLong,
+)
+from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
+from lmx.engine.planning import Fit, Job, Resident, plan
+from lmx.engine.request import Request, Result
+from lmx.engine.sampling import Sampling
+from lmx.engine.views import Snapshot
+
+__all__ = [
+    "Cancelled",
+    "DeadlineExceeded",
+    "DeviceInfo",
+    "Engine",
+    "EngineError",
+    "Estimate",
+    "Fit",
+    "InvalidRequest",
+    "Job",
+    "ModelFileError",
+    "ModelInfo",
+    "NeverFits",
+    "NoRoom",
+    "PromptTooLong",
+    "Request",
+    "Resident",
+    "Result",
+    "Sampling",
+    "Snapshot",
+    "device_info",
+    "estimate",
+    "file_sha256",
+    "inspect_model",
+    "plan",
+    "quantize",
+]

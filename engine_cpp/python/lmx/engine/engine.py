@@ -1,0 +1,210 @@
+"""The engine: one for each device, shared by all who have prompts for it."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import cast
+
+from lmx.engine import _core
+from lmx.engine._log import forward_logs
+from lmx.engine.chat import Message, render_chat
+from lmx.engine.errors import InvalidRequest, ModelFileError, NoRoom
+from lmx.engine.files import (
+    Estimate,
+    StrPath,
+    context_spec,
+    cpu_count,
+    inspect_model,
+    resolve,
+    to_estimate,
+)
+from lmx.engine.planning import Fit, to_fit
+from lmx.engine.request import Request
+from lmx.engine.sampling import Sampling
+from lmx.engine.views import Snapshot
+
+N_UBATCH = 512  # prompt tokens of one decode
+
+
+class Engine:
+    """Runs generations of any number of models on one device, under a cap on its memory.
+
+    ``device`` is "cpu", "auto" (the first GPU, else the CPU) or a name such as "cuda:0".
+    ``cap_bytes`` defaults to 90 % of the device's memory. ``threads`` (CPU) defaults to the cores
+    that this process may use. ``max_slots`` limits the sequences of one context. A request that
+    has waited for more than ``patience_s`` seconds is not overtaken any more by smaller ones.
+
+    Thread-safe. Close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        cap_bytes: int | None = None,
+        threads: int | None = None,
+        *,
+        max_slots: int = 8,
+        patience_s: float = 1.0,
+    ) -> None:
+        if cap_bytes is not None and not 0 < cap_bytes < 2**64:
+            raise InvalidRequest(f"cap_bytes is {cap_bytes} but must be more than 0")
+        if not 0 < max_slots < 2**31 or (threads is not None and not 0 < threads < 2**31):
+            raise InvalidRequest("threads and max_slots must be 1 or more")
+        self._core = _core.Engine(
+            device, cap_bytes, cpu_count() if threads is None else threads, max_slots, patience_s
+        )
+        # The engine's thread must not outlive the interpreter.
+        self._close_at_exit = _closer(self._core)
+        atexit.register(self._close_at_exit)
+
+    def submit(
+        self,
+        *,
+        model: StrPath,
+        prompt: str | None = None,
+        messages: Sequence[Message] | None = None,
+        max_tokens: int = 128,
+        n_ctx: int = 2048,
+        sampling: Sampling | None = None,
+        stop: Sequence[str] = (),
+        deadline_s: float | None = None,
+        kv_type: str = "f16",
+        flash_attn: str = "auto",
+    ) -> Request:
+        """Queues a generation and returns at once; it starts when the memory for it is there.
+
+        Give either ``prompt``, taken as it is, or ``messages``, put through the model's own chat
+        template. Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
+        larger than the cap.
+        """
+        path = inspect_model(model).path
+        text = self._prompt_text(path, prompt, messages)
+        if not 0 < max_tokens < 2**32:
+            raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
+        request = self._core.submit(
+            path,
+            _encodable(text),
+            max_tokens,
+            context_spec(n_ctx, 1, kv_type, N_UBATCH, flash_attn),
+            (sampling or Sampling()).to_core(),
+            [_encodable(word) for word in ([stop] if isinstance(stop, str) else stop)],
+            deadline_s,
+        )
+        forward_logs()
+        return Request(request)
+
+    def fits(self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16") -> Fit:
+        """Whether such a context could start now, after evictions, later, or never."""
+        spec = context_spec(n_ctx, n_seq, kv_type, N_UBATCH, "auto")
+        return to_fit(self._core.fits(inspect_model(model).path, spec))
+
+    def plan(self, jobs: Iterable[tuple[str, StrPath, int]]) -> list[Fit]:
+        """Which of these jobs (id, model, n_ctx) could start now, in this order, behind the queue.
+
+        Each answer supposes that the jobs before it which fit have been started.
+        """
+        candidates = [
+            (job, (inspect_model(model).path, context_spec(n_ctx, 1, "f16", N_UBATCH, "auto")))
+            for job, model, n_ctx in jobs
+        ]
+        return [to_fit(decision) for decision in self._core.plan(candidates)]
+
+    def estimate(
+        self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16"
+    ) -> Estimate:
+        """The exact bytes of such a context on this engine's device, with nothing loaded."""
+        spec = context_spec(n_ctx, n_seq, kv_type, N_UBATCH, "auto")
+        return to_estimate(self._core.estimate(inspect_model(model).path, spec))
+
+    def pin(self, model: StrPath) -> None:
+        """Keeps the model's weights, once loaded, from being evicted."""
+        self._core.pin(resolve(model), True)
+
+    def unpin(self, model: StrPath) -> None:
+        self._core.pin(resolve(model), False)
+
+    def hold(self, holder: str, size_bytes: int) -> None:
+        """Books bytes for something outside of the engine. Raises NoRoom when they are not free."""
+        if not 0 <= size_bytes < 2**64:
+            raise InvalidRequest(f"size_bytes is {size_bytes} but must be 0 or more")
+        denial = self._core.hold(holder, size_bytes)
+        if denial is not None:
+            needs, cap, free = denial
+            raise NoRoom(
+                f"{needs} bytes cannot be held for {holder}: {free} of {cap} are free; "
+                "try again when a request has ended",
+                needs,
+                cap,
+                free,
+            )
+
+    def release(self, holder: str) -> int:
+        """Gives the holder's bytes back; returns how many they were."""
+        return self._core.release(holder)
+
+    def snapshot(self) -> Snapshot:
+        """What is on the device, what runs, what waits, and what happened lately."""
+        forward_logs()
+        return cast(Snapshot, self._core.snapshot())
+
+    def close(self) -> None:
+        """Cancels what is queued or running and frees the device. Idempotent."""
+        self._core.close()
+        atexit.unregister(self._close_at_exit)
+        forward_logs()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _prompt_text(
+        self, path: str, prompt: str | None, messages: Sequence[Message] | None
+    ) -> str:
+        if (prompt is None) == (messages is None):
+            raise InvalidRequest("give either prompt= or messages=, and not both")
+        if prompt is not None:
+            return prompt
+        assert messages is not None
+        info = inspect_model(path)
+        if info.chat_template is None:
+            raise ModelFileError(
+                f"{path}: carries no chat template; use prompt= instead of messages="
+            )
+        return render_chat(
+            info.chat_template,
+            messages,
+            bos=info.bos,
+            eos=info.eos,
+            adds_bos=info.adds_bos,
+            model=path,
+        )
+
+
+class _closer:  # noqa: N801 - used as a function that can be compared
+    """Closes an engine at exit without keeping it alive until then."""
+
+    def __init__(self, core: _core.Engine) -> None:
+        self._core = weakref.ref(core)
+
+    def __call__(self) -> None:
+        core = self._core()
+        if core is not None:
+            core.close()
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"the text is not valid Unicode: {error.reason}") from error
+    return text

@@ -1,0 +1,243 @@
+"""Model files: what they are, what they need, and which are refused.
+
+A file from a download may be truncated, damaged or hostile, and llama.cpp aborts the process on
+some of those. So a file is first opened by a child process, once for each version of the file, and
+what kills the child is an ordinary error here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from lmx.engine import _core
+from lmx.engine._log import forward_logs
+from lmx.engine.errors import ModelFileError
+
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_SMALLEST = 24  # bytes: magic, version, number of tensors, number of metadata entries
+_PROBE_TIMEOUT_S = 300.0
+
+StrPath = str | os.PathLike[str]
+_Identity = tuple[str, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model file says of itself. ``sha256`` only when it was asked for."""
+
+    path: str
+    size_bytes: int
+    arch: str
+    name: str
+    quantization: str
+    n_params: int
+    n_layers: int
+    n_ctx_train: int
+    n_vocab: int
+    chat_template: str | None
+    bos: str
+    eos: str
+    adds_bos: bool
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes on the device for one context of a model; ``host_bytes`` are in RAM beside a GPU."""
+
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    total_bytes: int
+    host_bytes: int = 0
+
+
+_known: dict[_Identity, ModelInfo | str] = {}
+_known_lock = threading.Lock()
+
+
+def inspect_model(path: StrPath, *, sha256: bool = False) -> ModelInfo:
+    """Checks a model file and reads its metadata; nothing of its weights is loaded.
+
+    Raises ModelFileError, in one line, for a file that is missing, truncated, damaged or cannot
+    generate text. The check is done once per version of the file, in a process of its own.
+    """
+    resolved = resolve(path)
+    identity = _identify(resolved)
+    with _known_lock:
+        known = _known.get(identity)
+    if known is None:
+        known = _check(resolved, identity[3])
+        with _known_lock:
+            _known[identity] = known
+    if isinstance(known, str):
+        raise ModelFileError(known)
+    return replace(known, sha256=file_sha256(resolved)) if sha256 else known
+
+
+def estimate(
+    path: StrPath,
+    n_ctx: int = 2048,
+    n_seq: int = 1,
+    kv_type: str = "f16",
+    *,
+    n_ubatch: int = 512,
+    flash_attn: str = "auto",
+    device: str = "auto",
+) -> Estimate:
+    """The exact bytes that ``n_seq`` sequences of ``n_ctx`` tokens need, with nothing loaded.
+
+    Raises ModelFileError or InvalidRequest.
+    """
+    info = inspect_model(path)
+    spec = context_spec(n_ctx, n_seq, kv_type, n_ubatch, flash_attn)
+    footprint = _core.estimate(info.path, spec, device)
+    forward_logs()
+    return to_estimate(footprint)
+
+
+def quantize(source: StrPath, target: StrPath, format: str, *, threads: int | None = None) -> Path:
+    """Writes ``source`` with its weights in another ``format`` ("Q8_0", "Q4_K_M", "F16", ...).
+
+    A file that is quantised already may be the source; it gets no better by that. Raises
+    ModelFileError, InvalidRequest for an unknown format, EngineError when writing fails.
+    """
+    info = inspect_model(source)
+    out = Path(target).absolute()
+    _core.quantize(info.path, str(out), format, threads or cpu_count())
+    forward_logs()
+    return out
+
+
+def context_spec(
+    n_ctx: int, n_seq: int, kv_type: str, n_ubatch: int, flash_attn: str
+) -> _core.ContextSpec:
+    """The compiled part's form; numbers that it cannot hold become ones that it refuses."""
+
+    def held(number: int) -> int:
+        return min(max(number, 0), 2**32 - 1)
+
+    return _core.ContextSpec(held(n_ctx), held(n_seq), kv_type, held(n_ubatch), flash_attn)
+
+
+def to_estimate(footprint: _core.Footprint) -> Estimate:
+    total = footprint.weights + footprint.kv + footprint.compute
+    return Estimate(footprint.weights, footprint.kv, footprint.compute, total, footprint.host)
+
+
+def cpu_count() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def file_sha256(path: StrPath) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolve(path: StrPath) -> str:
+    """The absolute path with symbolic links resolved: the name of a model in the engine."""
+    text = os.fspath(path)
+    if "\0" in text:
+        raise ModelFileError(f"{text!r}: a path cannot contain a NUL byte")
+    try:
+        return str(Path(text).expanduser().resolve())
+    except (OSError, RuntimeError) as error:
+        raise ModelFileError(f"{text}: cannot be resolved: {error}") from error
+
+
+def _identify(path: str) -> _Identity:
+    try:
+        info = os.stat(path)  # noqa: PTH116 - one call, its error text kept
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}; check the path") from error
+    return (path, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+
+
+def _check(path: str, size: int) -> ModelInfo | str:
+    return _check_header(path, size) or _probe(path)
+
+
+def _check_header(path: str, size: int) -> str | None:
+    if not Path(path).is_file():
+        return f"{path}: not a regular file; give the path of a .gguf file"
+    try:
+        with Path(path).open("rb") as file:
+            header = file.read(_SMALLEST)
+    except OSError as error:
+        return f"{path}: {error.strerror or error}; check its permissions"
+    if size == 0:
+        return f"{path}: is empty; download it again"
+    if header[:4] != _MAGIC:
+        return f"{path}: is not a GGUF file; convert the model to GGUF or give another file"
+    if len(header) < _SMALLEST:
+        return f"{path}: ends after {size} bytes; download it again"
+    version = int.from_bytes(header[4:8], "little")
+    if version not in _VERSIONS:
+        return (
+            f"{path}: has GGUF version {version}, which is not supported (2 and 3 are); "
+            "convert the model again"
+        )
+    return None
+
+
+def _probe(path: str) -> ModelInfo | str:
+    command = [sys.executable, "-P", "-m", "lmx.engine.probe", path]
+    try:
+        child = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{path}: takes longer than {_PROBE_TIMEOUT_S:.0f} s to open; the file is damaged"
+    if child.returncode < 0:
+        return f"{path}: crashes the loader; the file is damaged, download it again"
+    lines = child.stdout.splitlines()
+    if child.returncode != 0 or not lines:
+        reason = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ModelFileError(f"{path}: cannot be checked: {reason or 'the checker failed'}")
+    answer = json.loads(lines[-1])
+    if "error" in answer:
+        return str(answer["error"])
+    return ModelInfo(**answer)
+
+
+def describe(path: str) -> dict[str, object]:
+    """What the child process answers: the fields of ModelInfo, or an error."""
+    try:
+        info = _core.inspect(path)
+    except ModelFileError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        return {"error": f"{path}: cannot be used: {error}"}
+    return asdict(
+        ModelInfo(
+            path=info.path,
+            size_bytes=info.size_bytes,
+            arch=info.arch,
+            name=info.name,
+            quantization=info.quantization,
+            n_params=info.n_params,
+            n_layers=info.n_layers,
+            n_ctx_train=info.n_ctx_train,
+            n_vocab=info.n_vocab,
+            chat_template=info.chat_template,
+            bos=info.bos,
+            eos=info.eos,
+            adds_bos=info.adds_bos,
+        )
+    )
