@@ -119,6 +119,7 @@ CREATE TABLE lmx.runs (
     paused boolean NOT NULL DEFAULT false,
     forked_from bigint
 ) WITH (fillfactor = 70);
+CREATE INDEX runs_paused ON lmx.runs (id) WHERE paused;
 
 -- The stride scheduler's pass of one run in one queue: the rank of its latest task there.
 CREATE TABLE lmx.lanes (
@@ -222,6 +223,28 @@ CREATE TABLE lmx.models (
     added_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- Results of Dramatiq actors, and the counters of Dramatiq's rate limiters and barriers. What has
+-- expired counts as gone. `arrivals` remembers which tasks have counted a barrier down, and
+-- whether it was cleared by that, so that a task delivered twice counts once.
+CREATE TABLE lmx.results (
+    key        text PRIMARY KEY,
+    data       bytea NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX results_expiry ON lmx.results (expires_at);
+CREATE TABLE lmx.rate_limits (
+    key        text PRIMARY KEY,
+    value      bigint NOT NULL,
+    expires_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+CREATE INDEX rate_limits_expiry ON lmx.rate_limits (expires_at);
+CREATE TABLE lmx.arrivals (
+    key     text NOT NULL REFERENCES lmx.rate_limits (key) ON DELETE CASCADE,
+    task_id bigint NOT NULL,
+    cleared boolean,
+    PRIMARY KEY (key, task_id)
+);
+
 -- The devices that GPU workers serve, and the bytes booked on them.
 CREATE TABLE lmx.devices (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -254,7 +277,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them all; only the schema and Alembic's version table stay."""
     op.execute(
-        "DROP TABLE lmx.vram_leases, lmx.devices, lmx.models, lmx.charges, lmx.holds, lmx.budgets,"
+        "DROP TABLE lmx.arrivals, lmx.rate_limits, lmx.results, lmx.vram_leases, lmx.devices,"
+        " lmx.models, lmx.charges, lmx.holds, lmx.budgets,"
         " lmx.events, lmx.memory, lmx.signals, lmx.checkpoints, lmx.lanes, lmx.runs, lmx.tasks,"
         " lmx.catalog, lmx.workers, lmx.queues"
     )
