@@ -253,7 +253,9 @@ class Client:
                 row["role"] = target.role
                 row["nesting"] = options.nesting
                 row["weight"] = options.weight
-                row["budgets"] = encode(budget_rows(options.budget, reserve))
+                row["budgets"] = encode(
+                    budget_rows(options.budget, reserve, lost=generation.lost_rule(name))
+                )
                 added = self._insert(conn, "submit_run", row, target.queue, key)
             else:
                 row["message"] = None

@@ -138,3 +138,8 @@ def _check_fit(conn: psycopg.Connection[Any], need: Mapping[str, int] | None) ->
     ).fetchone()
     if row is not None and need["total_bytes"] > row[0]:
         raise NeverFitsError(needs=need["total_bytes"], cap=row[0], free=row[1])
+
+
+def lost_rule(name: str) -> str:
+    """What an attempt costs whose outcome nobody knows: a lost local call has bought nothing."""
+    return "release" if name == GENERATE else "charge"

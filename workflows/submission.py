@@ -76,10 +76,16 @@ def request_hash(name: str, encoded: str, options: Options) -> bytes:
     return hashlib.sha256(f"{asked}\n{encoded}".encode()).digest()
 
 
-def budget_rows(budget: Budgets | None, reserve: Budgets | None = None) -> list[dict[str, Any]]:
-    """The rows of lmx.budgets for one task; `reserve` is what each attempt holds."""
+def budget_rows(
+    budget: Budgets | None, reserve: Budgets | None = None, *, lost: str = "charge"
+) -> list[dict[str, Any]]:
+    """The rows of lmx.budgets for one task.
+
+    `reserve` is what each attempt holds; `lost` whether an attempt with an unknown outcome is
+    charged at that ("charge") or cost nothing ("release").
+    """
     return [
-        {"unit": unit, "ceiling": amount, "reserve": (reserve or {}).get(unit, 0)}
+        {"unit": unit, "ceiling": amount, "reserve": (reserve or {}).get(unit, 0), "lost": lost}
         for unit, amount in sorted((budget or {}).items())
     ]
 

@@ -10,11 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 import orjson
 
 from lmx.workflows import generation, registry
-from lmx.workflows.coordinator.handles import Child, ChildFailed
-from lmx.workflows.coordinator.history import History
-from lmx.workflows.coordinator.journal import Journal, Port
-from lmx.workflows.coordinator.memory import Memory
-from lmx.workflows.coordinator.waits import Waits
+from lmx.workflows.coordinators.handles import Child, ChildFailed
+from lmx.workflows.coordinators.history import History
+from lmx.workflows.coordinators.journal import Journal, Port
+from lmx.workflows.coordinators.memory import Memory
+from lmx.workflows.coordinators.waits import Waits
 from lmx.workflows.errors import BudgetExceeded, InvalidInput
 from lmx.workflows.lease import Lease
 from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
@@ -205,7 +205,7 @@ class Context:
                 "budgeted": bool(budget),
                 "input": orjson.Fragment(encode_input(payload)),
             },
-            budget_rows(budget, reserve),
+            budget_rows(budget, reserve, lost=generation.lost_rule(name)),
         )
         return child
 

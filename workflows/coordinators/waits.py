@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmx.workflows.coordinator.journal import Journal
+from lmx.workflows.coordinators.journal import Journal
 from lmx.workflows.errors import InvalidInput, TimedOut
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from lmx.workflows.coordinator.journal import Journal
+from lmx.workflows.coordinators.journal import Journal
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.submission import encode_input
 

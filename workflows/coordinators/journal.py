@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import orjson
 import psycopg
 
-from lmx.workflows.coordinator.history import ChildRecord, History, load
-from lmx.workflows.coordinator.park import LeaseLost, Parked
+from lmx.workflows.coordinators.history import ChildRecord, History, load
+from lmx.workflows.coordinators.park import LeaseLost, Parked
 from lmx.workflows.errors import InvalidInput, Refused
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Applied, Operation

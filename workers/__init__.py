@@ -1,0 +1,1 @@
+"""What executes tasks: the Postgres broker for Dramatiq and the worker processes."""

@@ -1,0 +1,145 @@
+"""Executes one claimed task and decides what is recorded of it.
+
+The outcome is left on the lease; the broker commits it when Dramatiq acknowledges the message.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import psycopg
+from lmx.workflows.control import cancel
+
+from lmx.workers.outcome import finish, finish_failed
+from lmx.workers.running import Cancelled, Execution, Running, TimeLimitExceeded
+from lmx.workflows import registry
+from lmx.workflows.coordinators import Context, Parked
+from lmx.workflows.coordinators.history import History, load
+from lmx.workflows.coordinators.journal import Port
+from lmx.workflows.coordinators.park import LeaseLost
+from lmx.workflows.database.connect import Database
+from lmx.workflows.errors import LmxError
+from lmx.workflows.lease import Lease
+from lmx.workflows.operations import Operation
+from lmx.workflows.registry import Function
+from lmx.workflows.retries import FINAL, delay_before, describe
+from lmx.workflows.submission import encode_input
+
+log = logging.getLogger("lmx.executor")
+
+#: A body for tasks that are no Python functions: takes the execution, returns output and usage.
+Body = Callable[[Execution], tuple[Any, dict[str, Any] | None]]
+
+_UNAFFORDABLE = {
+    "kind": "budget",
+    "message": "its budget cannot hold what one attempt may cost",
+}
+
+
+@dataclass(slots=True)
+class Executor:
+    """Runs leases. `bodies` maps task names to bodies other than registered functions."""
+
+    database: Database
+    port: Port
+    running: Running
+    bodies: Mapping[str, Body] = field(default_factory=dict)
+
+    def execute(self, lease: Lease) -> None:
+        """Run a task to its outcome; whatever its code raises becomes part of that outcome."""
+        if not lease.affordable:
+            lease.outcome = [_failed(lease, dict(_UNAFFORDABLE))]
+            return
+        execution: Execution | None = None
+        try:
+            with self.running.execute(lease) as execution:
+                lease.outcome = [self._run(lease, execution)]
+        except (Parked, LeaseLost, Cancelled):
+            lease.settled = True
+        except psycopg.OperationalError:
+            raise
+        except (Exception, TimeLimitExceeded) as error:
+            self._fail(lease, error)
+        finally:
+            if execution is not None:
+                self.running.leave(execution)
+
+    def _run(self, lease: Lease, execution: Execution) -> Operation:
+        if body := self.bodies.get(lease.name):
+            output, usage = body(execution)
+            return _succeeded(lease, output, usage)
+        function = registry.get(lease.name)
+        call = lease.input or {}
+        args, kwargs = call.get("args", ()), call.get("kwargs", {})
+        if lease.role == "worker":
+            return _succeeded(lease, function.fn(*args, **kwargs))
+        context = Context(lease, self._history(lease), self.port)
+        output = function.fn(context, *args, **kwargs)
+        context.close()
+        return _succeeded(lease, output)
+
+    def _history(self, lease: Lease) -> History:
+        """What the coordinator has recorded; nothing on its first delivery."""
+        if lease.seq == 1:
+            return History()
+        with self.port.borrow() as conn:
+            return load(conn, [lease.task_id])[lease.task_id]
+
+    def _fail(self, lease: Lease, error: BaseException) -> None:
+        function = registry.find(lease.name)
+        told = describe(error)
+        attempt = lease.attempts + 1
+        if attempt < lease.max_attempts and not isinstance(error, FINAL):
+            log.info(
+                "task %s (%s) failed attempt %s: %s", lease.task_id, lease.name, attempt, error
+            )
+            lease.outcome = [_retry(lease, told, _delay(function, attempt))]
+            return
+        log.warning("task %s (%s) failed: %s", lease.task_id, lease.name, told["message"])
+        if lease.role == "coordinator" and not self._cancel_children(lease):
+            lease.settled = True
+            return
+        lease.outcome = [_failed(lease, told)]
+
+    def _cancel_children(self, lease: Lease) -> bool:
+        """Cancel what a failed coordinator leaves running. False if the database is away."""
+        try:
+            with self.port.borrow() as conn:
+                history = load(conn, [lease.task_id])[lease.task_id]
+            for child in history.children.values():
+                if not child.finished:
+                    cancel(self.database, child.id)
+        except (psycopg.Error, LmxError) as error:
+            log.warning("cannot cancel the children of task %s yet: %s", lease.task_id, error)
+            return False
+        return True
+
+
+def _delay(function: Function | None, attempt: int) -> float:
+    if function is None:
+        return delay_before(attempt, 1.0, 300.0)
+    return delay_before(attempt, function.backoff, function.max_backoff)
+
+
+def _succeeded(lease: Lease, output: Any, usage: dict[str, Any] | None = None) -> Operation:
+    text = orjson.Fragment(encode_input(output))
+    done = finish(lease, "succeeded", output=text, usage=usage)
+    done.costs = {"usd": int((usage or {}).get("cost", 0))} if lease.budgeted else None
+    done.closes = lease.budgeted
+    return done
+
+
+def _failed(lease: Lease, error: dict[str, Any]) -> Operation:
+    failed = finish_failed(lease, error)
+    failed.costs = {"usd": None} if lease.budgeted else None
+    failed.closes = lease.budgeted
+    return failed
+
+
+def _retry(lease: Lease, error: dict[str, Any], delay: float) -> Operation:
+    again = Operation("retry", lease.task_id, lease.seq, {"delay": delay, "error": error})
+    again.costs = {"usd": None} if lease.budgeted else None
+    again.event = {"kind": "retry", "data": {"attempt": lease.attempts + 1, **error}}
+    return again
