@@ -126,6 +126,20 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment variables from which `load_settings` reads these settings.
+
+    Only what differs from the defaults, and LMX_HOME. A database URL may hold a password.
+    """
+    environment = {"LMX_HOME": str(settings.home)}
+    defaults = Settings(home=settings.home)
+    for name, (variable, _) in _PARSERS.items():
+        value = getattr(settings, name)
+        if value != getattr(defaults, name):
+            environment[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return environment
+
+
 def _parse(source: str, value: str, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(value)

@@ -1,0 +1,53 @@
+"""Decides when a child that ended is started again: a pure function of how it ended."""
+
+from dataclasses import dataclass
+
+#: The exit code by which a child says that its environment does not allow it to run.
+ENVIRONMENT = 5
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """How long to wait before a restart; all times are in seconds.
+
+    The wait doubles from `first_s` up to `longest_s` while a child keeps ending, and starts over
+    after a run of at least `stable_s`. A child that ends `tries` times in a row because of its
+    environment counts as failed: it is then tried only every `failed_s`, so that it comes back
+    by itself when, say, a database returns, without filling the log meanwhile.
+    """
+
+    first_s: float = 0.1
+    longest_s: float = 30.0
+    stable_s: float = 60.0
+    tries: int = 4
+    failed_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do about a child that ended: start it again after `delay_s`."""
+
+    delay_s: float
+    failed: bool
+
+
+class RestartHistory:
+    """How often one child has ended lately."""
+
+    def __init__(self, policy: RestartPolicy) -> None:
+        self._policy = policy
+        self._in_a_row = 0
+        self._environment_in_a_row = 0
+
+    def ended(self, code: int, ran_s: float) -> Verdict:
+        """Record that the child ended with `code` after `ran_s` seconds."""
+        policy = self._policy
+        if ran_s >= policy.stable_s:
+            self._in_a_row = self._environment_in_a_row = 0
+        self._in_a_row += 1
+        self._environment_in_a_row = self._environment_in_a_row + 1 if code == ENVIRONMENT else 0
+        if self._environment_in_a_row >= policy.tries:
+            return Verdict(policy.failed_s, failed=True)
+        # The exponent is bounded, so that a child that ends for months overflows no float.
+        doubled = policy.first_s * 2.0 ** min(self._in_a_row - 1, 60)
+        return Verdict(min(doubled, policy.longest_s), failed=False)
