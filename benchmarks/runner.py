@@ -1,0 +1,173 @@
+"""Run workloads round by round, all systems in each round, so that noise falls on all alike."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks.adapters import adapter_class
+from benchmarks.relay import Relay
+from benchmarks.server import Counters, Server
+from benchmarks.trial import Trial, TrialError
+from benchmarks.workloads import Sample, Workload
+
+_SLOW_S = 10.0
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A system with one of its settings."""
+
+    system: str
+    settings: str
+
+    @property
+    def label(self) -> str:
+        """The name in the report."""
+        single = len(adapter_class(self.system).variants) == 1
+        return self.system if single else f"{self.system} ({self.settings})"
+
+    def offers(self, workload: Workload) -> bool:
+        """Whether to run a workload: the system must be able to, and the settings must matter."""
+        adapter = adapter_class(self.system)
+        if workload.defaults_only and self.settings != adapter.variants[-1]:
+            return False
+        return workload.name in adapter.workloads
+
+
+@dataclass
+class Result:
+    """All that was measured for one entrant on one workload."""
+
+    samples: list[Sample] = field(default_factory=list)
+    commits: float | None = None
+    writes: float | None = None
+    round_trips: float | None = None
+    error: str | None = None
+
+    def median(self, measure: str) -> float | None:
+        """The median over the rounds."""
+        values = [sample.values[measure] for sample in self.samples]
+        return statistics.median(values) if values else None
+
+    def cpu(self) -> float | None:
+        """Median CPU seconds per unit in the measured process."""
+        values = [sample.cpu for sample in self.samples if sample.cpu is not None]
+        return statistics.median(values) if values else None
+
+
+Results = dict[tuple[str, Entrant], Result]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    workloads: list[Workload]
+    entrants: list[Entrant]
+    rounds: int
+    counts: bool
+    scale: float = 1.0
+
+    def size(self, workload: Workload) -> int:
+        """Units in a timed round."""
+        return max(1, round(workload.size * self.scale)) if workload.repeat else workload.size
+
+
+def run(server: Server, plan: Plan, progress: Progress) -> Results:
+    """Every round runs every entrant once per workload, in an order that turns."""
+    results: Results = {}
+    for workload in plan.workloads:
+        entrants = [entrant for entrant in plan.entrants if entrant.offers(workload)]
+        for entrant in entrants:
+            results[workload.name, entrant] = Result()
+        for number in range(plan.rounds):
+            turn = number % len(entrants) if entrants else 0
+            for entrant in entrants[turn:] + entrants[:turn]:
+                result = results[workload.name, entrant]
+                _round(server, plan, workload, entrant, result, number, progress)
+        if plan.counts and workload.counted is not None:
+            for entrant in entrants:
+                _count(server, workload, entrant, results[workload.name, entrant], progress)
+    return results
+
+
+def _round(
+    server: Server,
+    plan: Plan,
+    workload: Workload,
+    entrant: Entrant,
+    result: Result,
+    number: int,
+    progress: Progress,
+) -> None:
+    if result.error is not None or (number and _need_not_repeat(workload, result)):
+        return
+    try:
+        with Trial(server, entrant.system, entrant.settings) as trial:
+            size = plan.size(workload)
+            workload.prepare(trial, size)
+            sample = workload.run(trial, size)
+    except TrialError as error:
+        result.error = str(error)
+        progress(f"{workload.name} {entrant.label}: {error}")
+        return
+    result.samples.append(sample)
+    shown = ", ".join(f"{name} {value:,.2f}" for name, value in sample.values.items())
+    progress(f"{workload.name} {number + 1}/{plan.rounds} {entrant.label}: {shown}")
+
+
+def _need_not_repeat(workload: Workload, result: Result) -> bool:
+    """A recovery that waits out a lease of half a minute is not measured better by repetition."""
+    slow = any(max(sample.values.values()) > _SLOW_S for sample in result.samples)
+    return not workload.repeat and slow
+
+
+def _count(
+    server: Server, workload: Workload, entrant: Entrant, result: Result, progress: Progress
+) -> None:
+    """Commits and round trips per unit: the difference between a large and a tiny run.
+
+    The difference takes out what a process does once, when it starts and stops.
+    """
+    if result.error is not None or workload.counted is None:
+        return
+    try:
+        large = _counted_run(server, workload, entrant, workload.counted)
+        tiny = _counted_run(server, workload, entrant, 1)
+    except TrialError as error:
+        progress(f"{workload.name} {entrant.label}, counting: {error}")
+        return
+    if large is None or tiny is None:
+        progress(f"{workload.name} {entrant.label}: a client stayed connected, counts not known")
+        return
+    units = (workload.counted - 1) * workload.per_task
+    spent = large[0] - tiny[0]
+    result.commits = spent.commits / units
+    result.writes = spent.writes / units
+    result.round_trips = (large[1] - tiny[1]) / units
+
+
+def _counted_run(
+    server: Server, workload: Workload, entrant: Entrant, size: int
+) -> tuple[Counters, int] | None:
+    with (
+        Relay(server.socket_directory) as relay,
+        Trial(server, entrant.system, entrant.settings, relay.directory) as trial,
+    ):
+        workload.prepare(trial, size)
+        before, queued = trial.counters(), relay.round_trips
+        workload.run(trial, size)
+        trial.stop_worker()
+        after = trial.counters()
+        if before is None or after is None:
+            return None
+        return after - before, relay.round_trips - queued
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None for what never happened (JSON has no infinity)."""
+    return value if value is not None and math.isfinite(value) else None
