@@ -17,7 +17,17 @@ from lmx.workflows.sql import statement
 
 #: The order in which one transaction applies its operations: children are born before their
 #: parent's wait is counted, holds are settled while the lease still stands, budgets close last.
-ORDER: Final = ("checkpoint", "memory", "spawn", "finish", "retry", "requeue", "park")
+ORDER: Final = (
+    "checkpoint",
+    "memory",
+    "spawn",
+    "send",
+    "result",
+    "finish",
+    "retry",
+    "requeue",
+    "park",
+)
 
 
 @dataclass(slots=True)

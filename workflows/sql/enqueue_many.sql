@@ -19,4 +19,5 @@ WITH added AS (
     ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
 )
-SELECT array_agg(id ORDER BY id), pg_notify('lmx:' || %(queue)s::text, coalesce(%(delay)s::float8::text, '')) FROM added
+SELECT array_agg(id ORDER BY id), pg_notify('lmx:' || %(queue)s::text,
+    coalesce(%(delay)s::float8::text, '')) FROM added

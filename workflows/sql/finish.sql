@@ -4,7 +4,7 @@ WITH ended AS (
     UPDATE lmx.tasks t
     SET state = d.state, finished_at = clock_timestamp(), worker_id = NULL, output = d.output,
         error = coalesce(d.error, t.error), usage = coalesce(d.usage, t.usage), run_at = NULL,
-        attempts = t.attempts + CASE WHEN d.state = 'failed' THEN 1 ELSE 0 END, 
+        attempts = t.attempts + CASE WHEN d.state = 'failed' THEN 1 ELSE 0 END,
         message = CASE d.state WHEN 'succeeded' THEN NULL ELSE t.message END
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, state lmx.task_state, output jsonb, error jsonb,

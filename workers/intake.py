@@ -1,0 +1,93 @@
+"""The leases of one queue that a process holds, from their claim to their commit."""
+
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import psycopg
+
+from lmx.workflows.lease import Lease
+from lmx.workflows.sql import statement
+
+
+class Intake:
+    """Claims tasks of one queue up to `prefetch` held at a time, and buffers them.
+
+    The committer's thread fills it, one consumer thread empties it. A lease counts as held from
+    its claim until its outcome is submitted, and as known until that outcome has committed.
+    """
+
+    def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
+        self.queue = queue
+        self.prefetch = prefetch
+        self.runs_tasks = False
+        self.runs_messages = True
+        self._worker_id = worker_id
+        self._open = True
+        self._buffer: SimpleQueue[Lease] = SimpleQueue()
+        self._held: dict[int, Lease] = {}
+        self._settling: dict[int, Lease] = {}
+
+    def slots(self) -> int:
+        """How many more tasks may be claimed now."""
+        return self.prefetch - len(self._held) if self._open else 0
+
+    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
+        """Send the claim; the function returned reads its leases."""
+        cursor = conn.execute(
+            statement("claim"),
+            {
+                "queue": self.queue,
+                "slots": slots,
+                "worker": self._worker_id(),
+                "tasks": self.runs_tasks,
+                "messages": self.runs_messages,
+            },
+            prepare=True,
+        )
+        return lambda: [Lease.from_row(row) for row in cursor.fetchall()]
+
+    def take(self, leases: list[Lease]) -> None:
+        """Buffer leases whose claim has committed."""
+        for lease in leases:
+            self._held[lease.task_id] = lease
+            self._buffer.put(lease)
+
+    def next(self, timeout: float) -> Lease | None:
+        """The next lease, or None if none comes within `timeout` seconds."""
+        try:
+            return self._buffer.get(timeout=timeout)
+        except Empty:
+            return None
+
+    def settle(self, lease: Lease) -> None:
+        """Free the lease's slot: its outcome is about to be submitted."""
+        self._settling[lease.task_id] = lease
+        self._held.pop(lease.task_id, None)
+
+    def settled(self, lease: Lease) -> None:
+        """Forget a lease whose outcome has committed or was refused."""
+        self._settling.pop(lease.task_id, None)
+
+    def close(self) -> None:
+        """Claim no more."""
+        self._open = False
+
+    def drain(self) -> Iterator[Lease]:
+        """Take out what is buffered and was never handed to anybody."""
+        while (lease := self.next(0)) is not None:
+            yield lease
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the lease is still this process's, as far as the process knows."""
+        return self._held.get(lease.task_id) is lease
+
+    def forget(self) -> None:
+        """Drop everything: others have declared this worker dead and taken its leases."""
+        for _ in self.drain():
+            pass
+        self._held.clear()
+
+    def known(self) -> list[int]:
+        """The ids of all tasks whose leases this intake answers for."""
+        return [*list(self._held), *list(self._settling)]

@@ -1,0 +1,92 @@
+"""What becomes of a delivery: the operations that record its end, as pure functions."""
+
+import base64
+from typing import Any
+
+from dramatiq.message import Message
+
+from lmx.workers.delivery import Delivery, TaskDelivery
+from lmx.workflows.lease import Lease
+from lmx.workflows.operations import Operation
+
+_MAX_TEXT = 16_384
+
+
+def outcome_of(delivery: Delivery, *, failed: bool) -> list[Operation]:
+    """The operations that settle a delivery; empty if its executor has committed them already."""
+    if isinstance(delivery, TaskDelivery):
+        return _task_outcome(delivery, failed=failed)
+    if delivery.retry is not None:
+        end = delivery.retry
+        end.fields["error"] = describe(delivery)
+    elif failed:
+        end = finish_failed(delivery.lease, describe(delivery))
+    else:
+        end = finish(delivery.lease, "succeeded")
+    return [*delivery.effects, end]
+
+
+def _task_outcome(delivery: TaskDelivery, *, failed: bool) -> list[Operation]:
+    lease = delivery.lease
+    if lease.settled:
+        return []
+    if lease.outcome is not None:
+        return lease.outcome
+    if failed or delivery.exception is not None:
+        return [finish_failed(lease, describe(delivery))]
+    return [finish(lease, "succeeded")]
+
+
+def finish(lease: Lease, state: str, **fields: Any) -> Operation:
+    """Record that a task has ended in `state`."""
+    return Operation(
+        "finish", lease.task_id, lease.seq, {"state": state, **fields}, parent_id=lease.parent_id
+    )
+
+
+def finish_failed(lease: Lease, error: dict[str, Any] | None) -> Operation:
+    """Record that a task has failed: it becomes a dead letter."""
+    error = error or {"kind": "exception", "type": "Unknown", "message": "rejected without reason"}
+    return finish(lease, "failed", error=error)
+
+
+def retry(lease: Lease, message: Message[Any], delay_ms: int | None) -> Operation:
+    """Put the same task back with a new version of its message, due in `delay_ms`."""
+    fields = {"delay": max(0, delay_ms or 0) / 1000, "message": in_base64(message.encode())}
+    return Operation("retry", lease.task_id, lease.seq, fields)
+
+
+def requeue(lease: Lease) -> Operation:
+    """Give a task back that was never begun."""
+    return Operation("requeue", lease.task_id, lease.seq, {"lost": False})
+
+
+def describe(delivery: Delivery) -> dict[str, Any] | None:
+    """The error column for what the actor raised."""
+    exception = delivery.exception
+    if exception is None:
+        return None
+    error = error_of(exception)
+    if trace := delivery.options.get("traceback"):
+        error["traceback"] = _storable(str(trace))
+    return error
+
+
+def error_of(exception: BaseException) -> dict[str, Any]:
+    """The error column for an exception."""
+    return {
+        "kind": "exception",
+        "type": type(exception).__name__,
+        "message": _storable(str(exception)),
+    }
+
+
+def _storable(text: str) -> str:
+    """Text without what jsonb cannot hold (NUL, lone surrogates), cut to a bearable length."""
+    clean = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return clean if len(clean) <= _MAX_TEXT else clean[:_MAX_TEXT] + "..."
+
+
+def in_base64(data: bytes) -> str:
+    """Bytes as they travel inside the JSON of an operation."""
+    return base64.b64encode(data).decode()
