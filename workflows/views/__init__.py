@@ -1,0 +1,35 @@
+"""What people and programs see of tasks, runs, queues and workers: reads only."""
+
+from lmx.workflows.budgets import BudgetView, Discrepancy, check_budgets
+from lmx.workflows.views.calls import called_models
+from lmx.workflows.views.events import EventView, run_events
+from lmx.workflows.views.overview import QueueView, WorkerView, list_queues, list_workers
+from lmx.workflows.views.runs import RunView, get_run, list_runs
+from lmx.workflows.views.tasks import (
+    TaskView,
+    fetch_tasks,
+    get_input,
+    get_task,
+    get_tree,
+)
+
+__all__ = [
+    "BudgetView",
+    "Discrepancy",
+    "EventView",
+    "QueueView",
+    "RunView",
+    "TaskView",
+    "WorkerView",
+    "called_models",
+    "check_budgets",
+    "fetch_tasks",
+    "get_input",
+    "get_run",
+    "get_task",
+    "get_tree",
+    "list_queues",
+    "list_runs",
+    "list_workers",
+    "run_events",
+]

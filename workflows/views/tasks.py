@@ -1,0 +1,189 @@
+"""Single tasks and whole trees of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    any_,
+    func,
+    literal,
+    null,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from lmx.workflows.budgets import BudgetView, budgets_of
+from lmx.workflows.database.connect import Database
+from lmx.workflows.database.tables import FINAL_STATES, tasks, workers
+from lmx.workflows.errors import NotFound
+
+#: What a task of a paused run has as its time to run: it waits for the run to be resumed.
+SHELVED: Final = text("'infinity'::timestamptz")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """One task. Times are aware datetimes of the database's clock.
+
+    `attempts` counts failed executions, `deliveries` the claims since the last progress. `worker`
+    names the process that holds the lease. `shelved` tells that the task waits for its paused run.
+    `output` is None too when it was not asked for. `usage` is what a model call used.
+    """
+
+    id: int
+    run_id: int
+    parent_id: int | None
+    role: str
+    name: str
+    key: str | None
+    queue: str
+    state: str
+    priority: int
+    attempts: int
+    max_attempts: int
+    deliveries: int
+    nesting: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    run_at: datetime | None
+    deadline: datetime | None
+    time_limit_ms: int | None
+    waiting: int
+    waiting_for: str | None
+    shelved: bool
+    worker: str | None
+    error: dict[str, Any] | None
+    usage: dict[str, Any] | None
+    progress: Any
+    output: Any
+    budgets: tuple[BudgetView, ...] = field(default=())
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task has reached a final state."""
+        return self.state in FINAL_STATES
+
+
+def _columns(outputs: bool) -> list[ColumnElement[Any]]:
+    c = tasks.c
+    # Postgres' infinity is no datetime, so it never leaves the database.
+    return [
+        c.id,
+        c.root_id.label("run_id"),
+        c.parent_id,
+        c.role,
+        c.name,
+        c.key,
+        c.queue,
+        c.state,
+        c.priority,
+        c.attempts,
+        c.max_attempts,
+        c.deliveries,
+        c.nesting,
+        c.created_at,
+        c.started_at,
+        c.finished_at,
+        func.nullif(c.run_at, SHELVED).label("run_at"),
+        c.deadline,
+        c.time_limit_ms,
+        c.waiting,
+        c.waiting_for,
+        func.coalesce(c.run_at == SHELVED, False).label("shelved"),
+        workers.c.name.label("worker"),
+        c.error,
+        c.usage,
+        c.progress,
+        (c.output if outputs else null().label("output")),
+    ]
+
+
+def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[TaskView]:
+    money = budgets_of(connection, [row.id for row in rows])
+    return [TaskView(*[*row, money.get(row.id, ())]) for row in rows]
+
+
+def fetch_tasks(
+    connection: Connection, ids: Iterable[int], *, outputs: bool = True
+) -> list[TaskView]:
+    """Return the tasks with these ids that exist, by id."""
+    query = (
+        select(*_columns(outputs))
+        .select_from(tasks.outerjoin(workers, workers.c.id == tasks.c.worker_id))
+        .where(tasks.c.id == any_(literal(list(ids), ARRAY(BigInteger))))
+        .order_by(tasks.c.id)
+    )
+    return _views(connection, connection.execute(query).all())
+
+
+def no_such_task(task_id: int) -> NotFound:
+    """The error for an id that names nothing."""
+    return NotFound(f"there is no task {task_id}", hint="see them with: lmx runs")
+
+
+def get_task(database: Database, task_id: int) -> TaskView:
+    """Return one task. Raises NotFound."""
+    with database.engine.connect() as connection:
+        found = fetch_tasks(connection, [task_id])
+    if not found:
+        raise no_such_task(task_id)
+    return found[0]
+
+
+def get_input(database: Database, task_id: int) -> Any:
+    """Return what a task was given. Raises NotFound."""
+    with database.engine.connect() as connection:
+        row = connection.execute(select(tasks.c.input).where(tasks.c.id == task_id)).first()
+    if row is None:
+        raise no_such_task(task_id)
+    return row[0]
+
+
+def tree_ids(top: int) -> CTE:
+    """The ids of a task and all of its descendants, as a recursive table expression."""
+    tree = select(tasks.c.id).where(tasks.c.id == top).cte("tree", recursive=True)
+    return tree.union_all(select(tasks.c.id).where(tasks.c.parent_id == tree.c.id))
+
+
+def get_tree(database: Database, run_id: int, *, outputs: bool = True) -> list[TaskView]:
+    """Return a run's tasks (or those beneath any task), parents before their children, depth first.
+
+    Siblings are in the order of their spawning. Raises NotFound.
+    """
+    tree = tree_ids(run_id)
+    query = (
+        select(*_columns(outputs))
+        .select_from(
+            tree.join(tasks, tasks.c.id == tree.c.id).outerjoin(
+                workers, workers.c.id == tasks.c.worker_id
+            )
+        )
+        .order_by(tasks.c.id)
+    )
+    with database.engine.connect() as connection:
+        found = _views(connection, connection.execute(query).all())
+    if not found:
+        raise no_such_task(run_id)
+    return _depth_first(found, run_id)
+
+
+def _depth_first(found: Sequence[TaskView], top: int) -> list[TaskView]:
+    children: dict[int | None, list[TaskView]] = {}
+    for task in found:
+        children.setdefault(task.parent_id if task.id != top else None, []).append(task)
+    ordered: list[TaskView] = []
+    stack = children.get(None, [])
+    while stack:
+        task = stack.pop()
+        ordered.append(task)
+        stack.extend(reversed(children.get(task.id, ())))
+    return ordered
