@@ -1,0 +1,67 @@
+"""Puts the commands together and turns whatever ends them into one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from lmx.api.cli.commands import (
+    budget,
+    control,
+    database,
+    demo,
+    doctor,
+    models,
+    observe,
+    run,
+    service,
+    submit,
+    version,
+    vram,
+)
+from lmx.api.cli.failures import EXIT_INTERRUPTED, explain
+
+app = typer.Typer(
+    name="lmx",
+    help="Durable runs of language-model agents, on Postgres.",
+    epilog="Start with: lmx up, then lmx enqueue 'Say hello' --wait. Something amiss? lmx doctor.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (submit, run, observe, control, models, service, database, budget, vram, doctor, demo):
+    group.add_to(app)
+version.add_to(app)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 done, 1 failed, 2 bad input, 3 refused, 4 timed out, 5
+    environment, 130 interrupted."""
+    code = execute(sys.argv[1:] if args is None else args)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has left. Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def execute(args: Sequence[str]) -> int:
+    """Run one command; return its exit code instead of exiting."""
+    try:
+        outcome = app(args=list(args), prog_name="lmx", standalone_mode=False)
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        typer.echo(err=True)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if os.environ.get("LMX_DEBUG") == "1":
+            raise
+        line, code = explain(error)
+        typer.echo(line, err=True)
+        return code
+    return outcome if isinstance(outcome, int) else 0

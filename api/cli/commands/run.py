@@ -1,0 +1,86 @@
+"""`lmx run`: start a workflow."""
+
+from typing import Annotated
+
+import typer
+
+from lmx.api.cli.examples import examples
+
+PANEL = "Work"
+#: Names that `Client.submit` takes for itself.
+OPTIONS = frozenset(
+    {"name", "weight", "nesting", "budget", "priority", "delay", "timeout", "idempotency_key"}
+    | {"connection"}
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(
+        "run",
+        rich_help_panel=PANEL,
+        epilog=examples(
+            "lmx run review paper=@paper.md --budget 0.50",
+            """lmx run build '{"target": "web"}' 3 --wait""",
+        ),
+    )(run)
+
+
+def run(
+    workflow: Annotated[str, typer.Argument(help="The coordinator's name.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Its arguments: JSON or plain words, key=value, key=@FILE for a text."),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(help="What the whole run may cost: 0.50 dollars (or tokens=5000)."),
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Higher goes first; -1000 to 1000.")] = 0,
+    weight: Annotated[
+        float, typer.Option(help="Its share of the workers, beside other runs.")
+    ] = 1.0,
+    nesting: Annotated[
+        int, typer.Option(help="Levels of coordinators it may spawn beneath itself.")
+    ] = 0,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A repeat with this key returns the first run's id.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="Fail the run if it is not done in so many seconds.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait, and print its result.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Wait at most so many seconds; the run goes on.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Start a run of a workflow and print its id. Follow it with lmx show.
+
+    Exit code: 0 queued (with --wait: succeeded), 1 failed, 2 bad input, 3 refused, 4 timed out.
+    """
+    from lmx.api.cli.session import session
+    from lmx.api.cli.textinput import parse_budget, parse_call
+    from lmx.api.cli.waiting import finish, queued
+    from lmx.workflows.errors import InvalidInput
+
+    amounts = parse_budget(budget or [])
+    args, kwargs = parse_call(arguments or [])
+    if clash := OPTIONS & kwargs.keys():
+        raise InvalidInput(
+            f"the workflow's argument {min(clash)!r} has the name of an option of every run",
+            hint="pass it by position, without its name",
+        )
+    with session() as opened:
+        run_id = opened.client.submit(
+            workflow,
+            *args,
+            weight=weight,
+            nesting=nesting,
+            budget=amounts,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            timeout=deadline,
+            **kwargs,
+        )
+        finish(opened, run_id, timeout, as_json) if wait else queued(opened, run_id, as_json)

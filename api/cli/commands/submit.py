@@ -1,0 +1,175 @@
+"""`lmx enqueue`: one task, a call of a model or of a worker function."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lmx.api.cli.examples import examples
+
+if TYPE_CHECKING:
+    from lmx.api.cli.session import Session
+
+PANEL = "Work"
+DEFAULT_MAX_TOKENS = 512
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(
+        "enqueue",
+        rich_help_panel=PANEL,
+        epilog=examples(
+            "lmx enqueue 'Why is the sky blue?' --wait",
+            "cat notes.md | lmx enqueue 'Summarise this' --model qwen --wait",
+            "lmx enqueue --file prompt.txt --idempotency-key job-17 --budget 0.05",
+            """lmx enqueue --function count_words --input '{"args": ["a text"]}'""",
+        ),
+    )(enqueue)
+
+
+def enqueue(
+    prompt: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The prompt. What is piped in comes below it (in a shell loop, give </dev/null)."
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="Read the prompt from a file; - is standard input."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Which model; not needed if there is only one."),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="A system message before the prompt.")] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="At most so many tokens as an answer (512, or half the context)."),
+    ] = None,
+    n_ctx: Annotated[
+        int | None,
+        typer.Option("--n-ctx", help="Context length in tokens; the model's own by default."),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Complete the prompt as it is, without the chat template.")
+    ] = False,
+    function: Annotated[
+        str | None, typer.Option(help="Call a worker function instead of a model.")
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="Its input as JSON, or @FILE.")
+    ] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option(help="What it may cost, in dollars: 0.05 (or tokens=5000).")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Higher goes first; -1000 to 1000.")] = 0,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A repeat with this key returns the first task's id.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="Fail the task if it is not done in so many seconds.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait, and print only the answer.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Wait at most so many seconds; the task goes on.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Queue one task and print its id.
+
+    Exit code: 0 queued (with --wait: succeeded), 1 failed, 2 bad input, 3 refused, 4 timed out.
+    """
+    from lmx.api.cli.session import session
+    from lmx.api.cli.textinput import parse_budget, read_prompt
+    from lmx.api.cli.waiting import finish, queued
+
+    amounts = parse_budget(budget or [])
+    common: dict[str, Any] = {
+        "priority": priority,
+        "timeout": deadline,
+        "idempotency_key": idempotency_key,
+        "budget": amounts,
+    }
+    if function is not None:
+        body = _function_input(prompt, input_)
+        with session() as opened:
+            task_id = opened.client.enqueue(function, body, **common)
+            finish(opened, task_id, timeout, as_json) if wait else queued(opened, task_id, as_json)
+        return
+    _refuse_without_function(input_)
+    text = read_prompt(prompt or [], file)
+    sampling: dict[str, Any] = {
+        "n_ctx": n_ctx,
+        "temperature": temperature,
+        "seed": seed,
+        "stop": list(stop) if stop else None,
+    }
+    with session() as opened:
+        call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
+        task_id = opened.client.generate(**call, **sampling, **common)
+        finish(opened, task_id, timeout, as_json) if wait else queued(opened, task_id, as_json)
+
+
+def _function_input(prompt: list[str] | None, text: str | None) -> Any:
+    from lmx.api.cli.textinput import parse_call, parse_json
+    from lmx.workflows.errors import InvalidInput
+    from lmx.workflows.submission import call_input
+
+    if text is None:
+        return call_input(*parse_call(prompt or []))
+    if prompt:
+        raise InvalidInput("give the function's input by --input or as arguments, not both")
+    body = parse_json(text, "--input")
+    if isinstance(body, dict) and set(body) <= {"args", "kwargs"}:
+        args, kwargs = body.get("args", []), body.get("kwargs", {})
+        if isinstance(args, list) and isinstance(kwargs, dict):
+            return call_input(args, kwargs)
+        raise InvalidInput("in --input, args must be a list and kwargs an object")
+    return call_input([body], {})
+
+
+def _refuse_without_function(text: str | None) -> None:
+    from lmx.workflows.errors import InvalidInput
+
+    if text is not None:
+        raise InvalidInput("--input is for a function", hint="name it with --function")
+
+
+def _model_call(
+    opened: "Session",
+    name: str | None,
+    text: str,
+    system: str | None,
+    *,
+    raw: bool,
+    max_tokens: int | None,
+    n_ctx: int | None,
+) -> dict[str, Any]:
+    """What `Client.generate` needs for this prompt; refuses what can never fit."""
+    from lmx.api.registration import measure
+    from lmx.workflows.errors import InvalidInput
+    from lmx.workflows.models import choose_model, refuse_oversized
+
+    model = choose_model(opened.connection, name)
+    length = n_ctx or model.n_ctx
+    if length not in model.needs:
+        measure(opened.connection, model, length, opened.settings.device)
+        model = choose_model(opened.connection, model.name)
+    refuse_oversized(opened.connection, model, length, opened.settings.vram_cap)
+    limit = max_tokens if max_tokens is not None else min(DEFAULT_MAX_TOKENS, length // 2)
+    chat = bool(model.info.get("chat_template")) and not raw
+    if system is not None and not chat:
+        raise InvalidInput(f"--system needs a chat template, which {model.name!r} does not have")
+    if not chat:
+        return {"model": model.name, "prompt": text, "max_tokens": limit}
+    messages = [{"role": "user", "content": text}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    return {"model": model.name, "messages": messages, "max_tokens": limit}

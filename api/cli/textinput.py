@@ -1,0 +1,124 @@
+"""Reads what the user hands over: a prompt from arguments, a file or a pipe; JSON; key=value."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from lmx.workflows.errors import InvalidInput, TooLarge
+
+
+def read_prompt(words: Sequence[str], file: Path | None) -> str:
+    """Join the prompt's parts: the arguments, then the file, or else what is piped in.
+
+    Raises InvalidInput when there is nothing to send or it is no text, TooLarge.
+    """
+    parts = [" ".join(words)]
+    if file is not None:
+        parts.append(read_file(file))
+    elif (piped := _piped_input()) is not None:
+        parts.append(_decode(_read_limited(piped, "standard input"), "standard input"))
+    prompt = "\n\n".join(part for part in parts if part.strip())
+    if not prompt:
+        raise InvalidInput(
+            "there is no prompt", hint="give it as an argument, by --file, or pipe it in"
+        )
+    return prompt
+
+
+def read_file(path: Path) -> str:
+    """Read a text file; `-` is standard input. Raises InvalidInput, TooLarge."""
+    if str(path) == "-":
+        return _decode(_read_limited(sys.stdin.buffer, "standard input"), "standard input")
+    try:
+        with path.open("rb") as stream:
+            return _decode(_read_limited(stream, str(path)), str(path))
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def parse_json(text: str, what: str) -> Any:
+    """Read JSON; `@FILE` stands for the content of a file. Raises InvalidInput saying where."""
+    import json
+
+    source = read_file(Path(text[1:])) if text.startswith("@") else text
+    try:
+        return json.loads(source)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            f"{what} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise InvalidInput(f"{what} is JSON nested too deeply") from None
+
+
+def parse_call(words: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Read a function's arguments: JSON values or plain words, and key=value pairs.
+
+    `key=@FILE` stands for the file's text. Raises InvalidInput, TooLarge.
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and name.isidentifier():
+            kwargs[name] = read_file(Path(value[1:])) if value.startswith("@") else _value(value)
+        else:
+            args.append(_value(word))
+    return args, kwargs
+
+
+def parse_budget(amounts: Sequence[str]) -> dict[str, int] | None:
+    """Read budgets: dollars ("0.05") or amounts of another unit ("tokens=5000")."""
+    from lmx.workflows.money import USD, parse_usd
+
+    budget: dict[str, int] = {}
+    for text in amounts:
+        unit, equals, amount = text.rpartition("=")
+        if not equals or unit == USD:
+            budget[USD] = parse_usd(amount)
+            continue
+        if not amount.isascii() or not amount.isdigit() or not unit.isidentifier():
+            raise InvalidInput(
+                f"{text!r} is not a budget", hint="write dollars (0.05), or UNIT=WHOLE NUMBER"
+            )
+        budget[unit] = int(amount)
+    return budget or None
+
+
+def _value(text: str) -> Any:
+    import json
+
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return text
+
+
+def _piped_input() -> IO[bytes] | None:
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        return None
+    return sys.stdin.buffer
+
+
+def _read_limited(stream: IO[bytes], source: str) -> bytes:
+    """Read all of a stream, but no more than one task may carry."""
+    from lmx.workflows.submission import MAX_INPUT_BYTES
+
+    content = stream.read(MAX_INPUT_BYTES + 1)
+    if len(content) > MAX_INPUT_BYTES:
+        raise TooLarge(
+            f"{source} has more than {MAX_INPUT_BYTES >> 20} MiB, the most that one task may carry",
+            hint="send a part of it, or its path to a worker function that reads it",
+        )
+    return content
+
+
+def _decode(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{source} is not UTF-8 text (byte {error.start} is not)",
+            hint="convert it first, for example with iconv",
+        ) from None

@@ -1,0 +1,88 @@
+"""Draws a run's spawn tree: state, model, tokens, cost and time of every task."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+from rich.tree import Tree
+
+from lmx.api.cli.describe import (
+    activity,
+    cost_of,
+    memory_wait_of,
+    tokens_of,
+    took,
+)
+from lmx.api.cli.output import duration
+from lmx.workflows.money import format_usd
+
+if TYPE_CHECKING:
+    from lmx.workflows.views import TaskView
+
+#: State -> mark and colour. The marks differ, so that the tree reads without colours too.
+MARKS: Final = {
+    "succeeded": ("✔", "green"),
+    "failed": ("✘", "red"),
+    "cancelled": ("∅", "yellow"),
+    "leased": ("▶", "cyan"),
+    "parked": ("…", "blue"),
+    "ready": ("·", "white"),
+    "scheduled": ("◷", "magenta"),
+}
+#: Waits for memory shorter than this, in seconds, are not worth a word.
+NOTABLE_WAIT_S: Final = 0.1
+
+
+def draw(tasks: Sequence["TaskView"], models: Mapping[int, str] | None = None) -> Tree:
+    """Draw the tasks of one run, its root first. `models` names the model that a task calls."""
+    known = models or {}
+    children: dict[int | None, list[TaskView]] = defaultdict(list)
+    for task in tasks[1:]:
+        children[task.parent_id].append(task)
+    root = tasks[0]
+    tree = Tree(label(root, children[root.id], known.get(root.id)), guide_style="dim")
+    branches = [(root.id, tree)]
+    while branches:
+        parent_id, branch = branches.pop()
+        for child in children[parent_id]:
+            text = label(child, children[child.id], known.get(child.id))
+            branches.append((child.id, branch.add(text)))
+    return tree
+
+
+def label(task: "TaskView", children: Sequence["TaskView"] = (), model: str | None = None) -> Text:
+    """One task on one line."""
+    mark, colour = MARKS[task.state]
+    text = Text.assemble((f"{mark} ", colour), (task.key or task.name, "bold"))
+    if task.key and task.name not in (task.key, "generate"):
+        text.append(f" {task.name}", "dim")
+    text.append(f" #{task.id}", "dim")
+    text.append(f"  {activity(task, children)}", colour)
+    details = [
+        model,
+        tokens_of(task),
+        _cost(task),
+        took(task),
+        _memory_wait(task),
+        f"{task.deliveries} deliveries" if task.deliveries > 1 else None,
+        f"on {task.worker}" if task.worker and task.state == "leased" else None,
+    ]
+    for detail in filter(None, details):
+        text.append(f"  {detail}", "dim")
+    return text
+
+
+def _cost(task: "TaskView") -> str | None:
+    spent = cost_of(task)
+    for budget in task.budgets:
+        if budget.unit == "usd" and budget.granted:
+            return f"{format_usd(budget.granted + budget.spent)} of {format_usd(budget.ceiling)}"
+    return None if spent is None else format_usd(spent)
+
+
+def _memory_wait(task: "TaskView") -> str | None:
+    waited = memory_wait_of(task)
+    if waited is None or waited < NOTABLE_WAIT_S:
+        return None
+    return f"waited {duration(waited)} for memory"

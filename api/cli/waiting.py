@@ -1,0 +1,129 @@
+"""What follows a submission: the id, or the wait for the answer."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lmx.api.cli.output import console, note, write, write_json
+
+if TYPE_CHECKING:
+    from lmx.api.cli.session import Session
+    from lmx.workflows.errors import LmxError
+    from lmx.workflows.views import TaskView
+
+_GLANCE_S = 1.0
+
+
+def queued(opened: "Session", task_id: int, as_json: bool) -> None:
+    """Print the id of a task just queued; tell when nobody is there to do it."""
+    from lmx.workflows.views import get_task
+
+    view = get_task(opened.database, task_id)
+    if as_json:
+        write_json({"id": task_id, "name": view.name, "queue": view.queue, "state": view.state})
+    else:
+        write(str(task_id))
+    if not view.finished:
+        _tell_if_unattended(opened, view.queue)
+
+
+def finish(opened: "Session", task_id: int, timeout: float | None, as_json: bool) -> None:
+    """Wait for a task and print its answer. Raises TaskFailed, TimedOut, KeyboardInterrupt."""
+    view = watch(opened, task_id, timeout)
+    if as_json:
+        write_json(view)
+    elif view.state == "succeeded":
+        write(answer_of(view))
+    if view.state != "succeeded":
+        raise failure_of_task(view)
+
+
+def watch(opened: "Session", task_id: int, timeout: float | None) -> "TaskView":
+    """Wait until a task has finished, telling a person on standard error what it waits for."""
+    from lmx.workflows.errors import TimedOut
+    from lmx.workflows.views import get_task
+
+    view = get_task(opened.database, task_id)
+    if view.finished:
+        return view
+    _tell_if_unattended(opened, view.queue)
+    if not sys.stderr.isatty():
+        return _wait(opened, task_id, timeout)
+    end = None if timeout is None else time.monotonic() + timeout
+    with console(stderr=True).status(_progress(view)) as status:
+        while True:
+            left = _GLANCE_S if end is None else min(_GLANCE_S, max(0.0, end - time.monotonic()))
+            try:
+                return opened.client.wait(task_id, left)
+            except TimedOut:
+                if end is not None and time.monotonic() >= end:
+                    raise _still_running(task_id, timeout) from None
+                status.update(_progress(get_task(opened.database, task_id)))
+
+
+def _wait(opened: "Session", task_id: int, timeout: float | None) -> "TaskView":
+    from lmx.workflows.errors import TimedOut
+
+    try:
+        return opened.client.wait(task_id, timeout)
+    except TimedOut:
+        raise _still_running(task_id, timeout) from None
+
+
+def _still_running(task_id: int, timeout: float | None) -> "LmxError":
+    from lmx.workflows.errors import TimedOut
+
+    return TimedOut(
+        f"{task_id} is not done after {timeout:g} s; it goes on",
+        hint=f"wait on: lmx wait {task_id}",
+    )
+
+
+def _progress(view: "TaskView") -> str:
+    from rich.markup import escape
+
+    from lmx.api.cli.describe import activity
+
+    return f"{view.id} {escape(view.name)}: {escape(activity(view))}"
+
+
+def answer_of(view: "TaskView") -> str:
+    """The result as a person or a pipe wants it: a model's text, a text, or else JSON."""
+    import orjson
+
+    output: Any = view.output
+    if isinstance(output, dict) and "finish_reason" in output and isinstance(output["text"], str):
+        return output["text"]
+    return output if isinstance(output, str) else orjson.dumps(output).decode()
+
+
+def failure_of_task(view: "TaskView") -> "LmxError":
+    """The error that says how a task ended; its exit code is 1, or 3 when it was refused."""
+    from lmx.api.cli.describe import error_text
+    from lmx.workflows.errors import Refused, TaskFailed
+
+    text = f"{view.id} ({view.name}) {view.state}"
+    if reason := error_text(view.error):
+        text = f"{text}: {reason}"
+    kind = (view.error or {}).get("kind")
+    if kind in ("refused", "budget"):
+        return Refused(text)
+    hint = f"lmx show {view.run_id} tells more"
+    return TaskFailed(text, hint=hint if view.state == "failed" else None)
+
+
+def _tell_if_unattended(opened: "Session", queue: str) -> None:
+    from lmx.workflows.views import list_workers
+
+    workers = list_workers(opened.database)
+    if not any(worker.alive and queue in worker.queues for worker in workers):
+        kind = "worker" if queue == "default" else f"worker for the queue {queue!r}"
+        note(f"queued; no {kind} is running: start one with `lmx up`")
+
+
+def exit_code_of(view: "TaskView") -> None:
+    """End the command with the code that a finished task's state stands for."""
+    if view.state != "succeeded":
+        raise typer.Exit(failure_of_task(view).exit_code)

@@ -1,0 +1,79 @@
+"""What a model file is and needs, and what the device is: one line of JSON on standard output.
+
+    python -m lmx.workers.inspect --n-ctx 2048 MODEL.gguf
+    python -m lmx.workers.inspect --devices
+
+A process of its own, so that programs which must not load the engine (the command line, the HTTP
+server) can ask. What cannot be answered is `{"error": {"code": ..., "message": ...}}`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+EXIT_BAD_INPUT = 2
+EXIT_ENVIRONMENT = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer one question; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lmx.workers.inspect", description=__doc__)
+    parser.add_argument("file", nargs="?", help="a GGUF file")
+    parser.add_argument(
+        "--n-ctx",
+        type=int,
+        action="append",
+        default=[],
+        help="measure this length, or what the model was trained for",
+    )
+    parser.add_argument("--device", default="auto", help="the device to estimate for")
+    parser.add_argument("--hash", action="store_true", help="also the file's SHA-256")
+    parser.add_argument("--devices", action="store_true", help="describe the device instead")
+    asked = parser.parse_args(arguments)
+    if (asked.file is None) == (not asked.devices):
+        parser.error("give either a FILE or --devices")
+    try:
+        answer = _device(asked.device) if asked.devices else _model(asked)
+    except ImportError as error:
+        return _refuse("engine_missing", str(error), EXIT_ENVIRONMENT)
+    except Exception as error:
+        return _refuse(type(error).__name__, str(error), EXIT_BAD_INPUT)
+    _say(answer)
+    return 0
+
+
+def _model(asked: argparse.Namespace) -> dict[str, Any]:
+    from lmx.engine import estimate, inspect_model
+
+    info = inspect_model(asked.file, sha256=asked.hash)
+    lengths = sorted({min(n_ctx, info.n_ctx_train) for n_ctx in asked.n_ctx})
+    return {
+        "info": asdict(info),
+        "needs": {
+            str(n_ctx): asdict(estimate(info.path, n_ctx, device=asked.device)) for n_ctx in lengths
+        },
+    }
+
+
+def _device(name: str) -> dict[str, Any]:
+    from lmx.engine import Engine
+
+    with Engine(device=name) as engine:
+        snapshot = engine.snapshot()
+    return {"device": snapshot["device"], "cap": snapshot["cap"]}
+
+
+def _refuse(code: str, message: str, exit_code: int) -> int:
+    _say({"error": {"code": code, "message": " ".join(message.split())}})
+    return exit_code
+
+
+def _say(answer: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
