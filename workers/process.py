@@ -1,0 +1,138 @@
+"""One worker process: serves one queue with a number of slots until it is told to stop.
+
+Its parts: a registration (the lease), a Dramatiq worker fed by the Postgres broker, an executor
+for lmx's own tasks, a watchdog. `run` puts them together and takes them down in order.
+"""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dramatiq
+import psycopg
+from dramatiq import Worker
+from dramatiq.errors import ConnectionFailed
+
+from lmx.workers.broker import PostgresBroker
+from lmx.workers.delivery import EXECUTE
+from lmx.workers.executor import Body, Executor
+from lmx.workers.running import Running
+from lmx.workers.watchdog import Watchdog
+from lmx.workflows import registry
+from lmx.workflows.commit import Committer
+from lmx.workflows.config import Settings
+from lmx.workflows.database.connect import Database
+from lmx.workflows.database.hotpool import HotPool
+from lmx.workflows.leases import Registration
+from lmx.workflows.operations import Applied, Operation
+
+log = logging.getLogger("lmx.worker")
+
+
+@dataclass(slots=True)
+class ProcessPort:
+    """A coordinator's way to the database: the process's group commit, and a pool for reading."""
+
+    broker: PostgresBroker
+    pool: HotPool
+
+    def commit(self, operations: Sequence[Operation]) -> list[Applied]:
+        """Commit operations together and wait for it."""
+        return self.broker.committer.submit(*operations).wait()
+
+    def borrow(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend a connection for reading."""
+        return self.pool.borrow()
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """Serves `queue`. `bodies` are for tasks that are no registered functions."""
+
+    settings: Settings
+    database: Database
+    queue: str
+    slots: int
+    bodies: Mapping[str, Body] = field(default_factory=dict)
+    broker: PostgresBroker = field(init=False)
+    running: Running = field(default_factory=Running)
+    _pool: HotPool = field(init=False)
+    _watchdog: Watchdog = field(init=False)
+    _registration: Registration = field(init=False)
+    _worker: Worker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pool = HotPool(self.database, keep=self.slots)
+        self._watchdog = Watchdog(self.running, self._pool)
+        self._registration = Registration(
+            self.database,
+            name=self.queue,
+            queues=(self.queue,),
+            lease_s=self.settings.lease_s,
+            heartbeat_s=self.settings.heartbeat_s,
+            on_cancelled=self.running.cancel,
+            on_beat=self._on_beat,
+            on_lost=self._on_lost,
+        )
+        self.broker = PostgresBroker(
+            self.database,
+            middleware=[],
+            registration=self._registration,
+            poll_s=self.settings.poll_s,
+        )
+        executor = Executor(self.database, ProcessPort(self.broker, self._pool), self.running)
+        executor.bodies = self.bodies
+        as_actor = dramatiq.actor(actor_name=EXECUTE, queue_name=self.queue, broker=self.broker)
+        as_actor(executor.execute)
+        self._worker = Worker(
+            self.broker, queues={self.queue}, worker_threads=self.slots, worker_timeout=200
+        )
+
+    @property
+    def committer(self) -> Committer:
+        """The process's group commit."""
+        return self.broker.committer
+
+    def start(self) -> None:
+        """Publish the functions, register, and begin to serve."""
+        with self._pool.borrow() as conn:
+            registry.publish(conn)
+        self._registration.start()
+        self._watchdog.start()
+        self._worker.start()
+        log.info("serving queue %s with %s slots", self.queue, self.slots)
+
+    def stop(self) -> None:
+        """Give back what was not begun, finish what was, sign off.
+
+        What is not finished after the grace period is given back by the lease's end.
+        """
+        self._worker.stop(timeout=int(self.settings.shutdown_grace_s * 1000))
+        self.broker.close()
+        self._watchdog.stop()
+        self._registration.stop()
+        self._pool.close()
+
+    def _on_beat(self, _: psycopg.Connection[Any]) -> None:
+        with contextlib.suppress(ConnectionFailed):  # no consumer has begun yet
+            self.committer.request_reconcile()
+
+    def _on_lost(self) -> None:
+        self.running.cancel_all()
+        self.broker.leases_lost()
+
+
+def serve(process: WorkerProcess) -> None:
+    """Run a worker process until SIGTERM or SIGINT."""
+    told_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    process.start()
+    told_to_stop.wait()
+    log.info("stopping")
+    process.stop()
