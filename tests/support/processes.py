@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 def start_python(code: str, *arguments: str | Path) -> "subprocess.Popen[str]":
     """Start `code` in a new Python process; its output is text in pipes."""
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    inherited = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), inherited]))
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,

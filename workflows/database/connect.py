@@ -4,17 +4,20 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Engine, create_engine
 
 from lmx.workflows.config import Settings
 from lmx.workflows.database import embedded
 from lmx.workflows.database.conninfo import conninfo_from, describe
 from lmx.workflows.database.failures import connect_failure, is_starting
 from lmx.workflows.errors import DatabaseUnavailable
+
+# SQLAlchemy takes longer to import than a command like `lmx enqueue` takes to run without it.
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 MINIMUM_VERSION = 15
 _RECOVERY_POLL_S = 0.02
@@ -52,7 +55,7 @@ class Database:
         return describe(self.conninfo)
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """SQLAlchemy's engine for everything that is not the queue's hot path."""
         return create_engine_from(self)
 
@@ -115,11 +118,13 @@ def _require_version(connection: Connection, place: str) -> None:
         )
 
 
-def create_engine_from(database: Database, **options: Any) -> Engine:
+def create_engine_from(database: Database, **options: Any) -> "Engine":
     """Return a SQLAlchemy engine whose connections are opened by `database.connect`.
 
     The engine's own URL stays empty, so nothing that prints it can show a password.
     """
+    from sqlalchemy import create_engine
+
     return create_engine(
         "postgresql+psycopg://",
         creator=lambda: database.connect(autocommit=False),

@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import psycopg
-from sqlalchemy import Connection as EngineConnection
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
-from lmx.workflows.database.connect import Database, create_engine_from
+from lmx.workflows.database.connect import Connection, Database, create_engine_from
 from lmx.workflows.database.failures import failure_of
 from lmx.workflows.errors import InvalidInput, SchemaMismatch
 
@@ -127,7 +123,7 @@ def _compare(current: str | None) -> SchemaStatus:
     return SchemaStatus(current, head, "behind" if current in _revisions() else "ahead")
 
 
-def _revision_in(connection: psycopg.Connection[tuple[object, ...]]) -> str | None:
+def _revision_in(connection: Connection) -> str | None:
     table = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
     found = connection.execute("SELECT to_regclass(%s)", [table]).fetchone()
     if found is None or found[0] is None:
@@ -149,56 +145,52 @@ def _known(revision: str, words: dict[str, str]) -> str:
 
 def _migrate(database: Database, change: "Callable[[Config, SchemaStatus], None]") -> SchemaStatus:
     from alembic.config import Config
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import NullPool
 
     try:
         # No pool: a connection that stayed open would keep the database from being copied.
         with create_engine_from(database, poolclass=NullPool).begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            before = _compare(_revision_over(connection))
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            driver.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+            before = _compare(_revision_in(driver))
             if before.state == "empty":
-                _create_schema(database, connection)
+                _create_schema(database, driver)
             config = Config()
             # Alembic's option values are interpolated, so a % in a path is doubled.
             config.set_main_option("script_location", str(_script_location()).replace("%", "%%"))
             config.attributes["connection"] = connection
             change(config, before)
-            after = _compare(_revision_over(connection))
+            after = _compare(_revision_in(driver))
             if after.state == "empty":
-                _drop_schema(connection)
+                _drop_schema(driver)
             return after
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         if known := failure_of(error, database.place):
             raise known from None
         raise
 
 
-def _revision_over(connection: EngineConnection) -> str | None:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return _revision_in(driver)
-
-
-def _create_schema(database: Database, connection: EngineConnection) -> None:
+def _create_schema(database: Database, connection: Connection) -> None:
     foreign = connection.execute(
-        text(
-            "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(:schema)"
-            " AND relkind IN ('r', 'v', 'S', 'p') AND relname <> :table ORDER BY relname LIMIT 1"
-        ),
-        {"schema": VERSION_SCHEMA, "table": VERSION_TABLE},
-    ).scalar()
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s)"
+        " AND relkind IN ('r', 'v', 'S', 'p') AND relname <> %s ORDER BY relname LIMIT 1",
+        [VERSION_SCHEMA, VERSION_TABLE],
+    ).fetchone()
     if foreign is not None:
         raise SchemaMismatch(
             f"the schema {VERSION_SCHEMA} at {database.place} is not lmx's own: it holds"
-            f" {foreign} but no revision",
+            f" {foreign[0]} but no revision",
             hint="use another database, or rename that schema",
         )
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}"))
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}")
 
 
-def _drop_schema(connection: EngineConnection) -> None:
+def _drop_schema(connection: Connection) -> None:
     """Remove what is left after the last revision: the schema with Alembic's empty table."""
-    connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_SCHEMA}.{VERSION_TABLE}"))
-    connection.execute(text(f"DROP SCHEMA IF EXISTS {VERSION_SCHEMA}"))
+    connection.execute(f"DROP TABLE IF EXISTS {VERSION_SCHEMA}.{VERSION_TABLE}")
+    connection.execute(f"DROP SCHEMA IF EXISTS {VERSION_SCHEMA}")
 
 
 def _mismatch(database: Database, found: SchemaStatus) -> SchemaMismatch:

@@ -90,10 +90,14 @@ def create_root(layout: Layout) -> None:
             layout.root.chmod(0o755)
         layout.lock.touch(mode=0o600)
     except OSError as error:
-        raise DatabaseUnavailable(
-            f"the database's folder {layout.root} cannot be used: {error.strerror}",
-            hint="set LMX_HOME to a folder that you can write, or LMX_DATABASE_URL to a server",
-        ) from None
+        raise _unusable(layout, error) from None
+
+
+def _unusable(layout: Layout, error: OSError) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"the database's folder {layout.root} cannot be used: {error.strerror}",
+        hint="set LMX_HOME to a folder that you can write, or LMX_DATABASE_URL to a server",
+    )
 
 
 @contextmanager
@@ -102,7 +106,10 @@ def exclusive(layout: Layout) -> Iterator[None]:
 
     The kernel drops the lock when its holder dies, so it can never be left behind.
     """
-    descriptor = os.open(layout.lock, os.O_RDWR)
+    try:
+        descriptor = os.open(layout.lock, os.O_RDWR)
+    except OSError as error:
+        raise _unusable(layout, error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -29,6 +29,8 @@ _TUNING = {
     "autovacuum_analyze_scale_factor": "0.05",
     "random_page_cost": "1.1",
     "jit": "off",
+    # Postgres' own default puts what the user `lmx` creates into the schema `lmx`, our tables'.
+    "search_path": "public",
     "timezone": "UTC",
     "lc_messages": "C",
     # One file per weekday, overwritten a week later: the log can never fill the disk.

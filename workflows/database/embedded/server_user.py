@@ -29,7 +29,7 @@ class ServerUser:
 
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments with which `subprocess` runs a program as this user."""
-        options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL}
+        options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": _environment()}
         if self.switch:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         return options
@@ -43,7 +43,6 @@ class ServerUser:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "LC_ALL": "C"},
             **self.options(),
         )
 
@@ -56,6 +55,12 @@ class ServerUser:
         if self.switch:
             os.chown(path, self.uid, self.gid)
         path.chmod(mode)
+
+
+def _environment() -> dict[str, str]:
+    """Only what the programs need: the environment of lmx may hold passwords and provider keys."""
+    kept = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
+    return {"LC_ALL": "C"} | {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def server_user(data: Path) -> ServerUser:
