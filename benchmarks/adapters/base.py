@@ -32,8 +32,8 @@ def child_slot(parent: int, child: int) -> int:
 class Adapter:
     """One system under test.
 
-    `settings` is one of the class's `variants`. "tuned" takes what the system's documentation offers
-    for speed; under "defaults", the last of them, whatever need not be told stays as it comes.
+    `settings` is one of the class's `variants`. "tuned" takes what the system's documentation
+    offers for speed; "defaults", the last of them, leaves everything that need not be told.
     """
 
     variants: ClassVar[tuple[str, ...]] = ("tuned", "defaults")
