@@ -12,14 +12,13 @@ from typing import Any
 
 import psycopg
 import sqlalchemy
-from lmx.workflows.views import TaskView
-from lmx.workflows.waiting import wait_for_task
 
 from lmx.workflows import generation, registry
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.failures import failure_of
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import Conflict, InvalidInput, NotFound, TaskFailed
+from lmx.workflows.names import GENERATE, GPU
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 from lmx.workflows.submission import (
@@ -31,6 +30,8 @@ from lmx.workflows.submission import (
     encode_input,
     request_hash,
 )
+from lmx.workflows.views import TaskView
+from lmx.workflows.waiting import wait_for_task
 
 Connection = psycopg.Connection[Any] | sqlalchemy.Connection
 
@@ -121,6 +122,36 @@ class Client:
         `weight` is the run's share of every queue, `nesting` how many levels of coordinators it
         may have beneath its root, `budget` what the whole tree may spend.
         """
+        return self.start(
+            name,
+            args=args,
+            kwargs=kwargs,
+            weight=weight,
+            nesting=nesting,
+            budget=budget,
+            priority=priority,
+            delay=delay,
+            timeout=timeout,
+            idempotency_key=idempotency_key,
+            connection=connection,
+        )
+
+    def start(
+        self,
+        name: str,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        weight: float = 1.0,
+        nesting: int = 0,
+        budget: Budgets | None = None,
+        priority: int = 0,
+        delay: float | None = None,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        connection: Connection | None = None,
+    ) -> int:
+        """Do as `submit`, for arguments of any name: a `budget` in `kwargs` is the coordinator's."""
         options = Options(
             weight=weight,
             nesting=nesting,
@@ -129,7 +160,7 @@ class Client:
             delay=delay,
             timeout=timeout,
         )
-        body = call_input(args, kwargs)
+        body = call_input(args, kwargs or {})
         return self._submit(name, body, options, idempotency_key, None, connection)
 
     def generate(
@@ -158,7 +189,7 @@ class Client:
             )
         reserve = {"usd": call.worst_case} if budget and "usd" in budget else None
         return self.enqueue(
-            generation.GENERATE,
+            GENERATE,
             call.input,
             priority=priority,
             timeout=timeout,
@@ -344,8 +375,8 @@ def _find_key(conn: psycopg.Connection[Any], key: str) -> tuple[int, bytes | Non
 
 def _find_target(conn: psycopg.Connection[Any], name: str, queue: str | None) -> _Target:
     """Look a name up: model calls, then this process's functions, then those of any worker."""
-    if name == generation.GENERATE:
-        return _Target(name, "worker", generation.QUEUE, 3, None)
+    if name == GENERATE:
+        return _Target(name, "worker", GPU, 3, None)
     if function := registry.find(name):
         return _Target(
             name, function.role, function.queue, function.max_attempts, function.time_limit
