@@ -14,7 +14,7 @@ from lmx.workflows.config import Settings, load_settings
 from lmx.workflows.database.connect import resolve_database
 from lmx.workflows.database.migrate import require_current
 from lmx.workflows.errors import LmxError
-from lmx.workflows.generation import QUEUE as GPU
+from lmx.workflows.names import GPU
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ from dramatiq.middleware import Middleware, SkipMessage
 from lmx.workers import outbox, outcome
 from lmx.workers.consumer import PostgresConsumer
 from lmx.workers.delivery import EXECUTE, Delivery, TaskDelivery
-from lmx.workers.intake import Intake
+from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.reconcile import reconcile
 from lmx.workers.sending import Sender
 from lmx.workflows.commit import Committer, Counters
@@ -56,12 +56,14 @@ class PostgresBroker(Broker):
         middleware: list[Middleware] | None = None,
         registration: Registration | None = None,
         poll_s: float = 1.0,
+        intake: IntakeFactory = Intake,
     ) -> None:
         self.database = database
         self.registration = registration
         self.deliveries: dict[str, Delivery] = {}
         self._owns_registration = registration is None
         self._poll_s = poll_s
+        self._intake = intake
         self._committer: Committer | None = None
         self._intakes: list[Intake] = []
         self._starting = threading.Lock()
@@ -162,7 +164,7 @@ class PostgresBroker(Broker):
         with self._failures():
             committer = self._started()
             self._sender.ensure_queues([queue_name])
-        intake = Intake(queue_name, prefetch, lambda: self.worker_id)
+        intake = self._intake(queue_name, prefetch, lambda: self.worker_id)
         intake.runs_tasks = EXECUTE in self.actors
         self._intakes = [old for old in self._intakes if old.known()] + [intake]
         committer.add(intake)
@@ -265,9 +267,24 @@ class PostgresBroker(Broker):
             self.database, name="dramatiq", queues=tuple(sorted(self.queues))
         )
         registration.on_lost = self.leases_lost
-        registration.on_beat = lambda _: self.committer.request_reconcile()
+        registration.on_beat = lambda _: self.check_leases()
         registration.start()
         return registration
+
+    def waits_for_commit(self, delivery: Delivery, *, failed: bool) -> bool:
+        """Whether whoever settles this delivery must not go on before it has committed.
+
+        Only hooks that run after an ack could tell the difference, and lmx's own tasks have none.
+        """
+        if isinstance(delivery, TaskDelivery):
+            return False
+        hook = "after_nack" if failed else "after_ack"
+        return any(getattr(type(m), hook) is not getattr(Middleware, hook) for m in self.middleware)
+
+    def check_leases(self) -> None:
+        """Let the group commit give back leases that this process does not know of."""
+        if self._committer is not None:
+            self._committer.request_reconcile()
 
     def leases_lost(self) -> None:
         """Others have declared this worker dead: what it holds is void."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from dramatiq.broker import Consumer, MessageProxy
@@ -12,23 +12,23 @@ from dramatiq.message import Message
 from lmx.workers import outcome
 from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workers.intake import Intake
-from lmx.workflows.errors import LmxError
+from lmx.workers.settlement import Settlement
 from lmx.workflows.lease import Lease
-from lmx.workflows.operations import Operation
 
 if TYPE_CHECKING:
     from lmx.workers.broker import PostgresBroker
 
 log = logging.getLogger("lmx.consumer")
 
-REQUEUE_TIMEOUT_S = 10.0
+REQUEUE_TIMEOUT_S: Final = 10.0
 
 
 class PostgresConsumer(Consumer):
     """Iterates over the deliveries of one queue; None after `timeout` ms without one.
 
-    Settling a delivery returns when its transaction has committed. A settlement refused because
-    the lease has passed to somebody else is logged, never raised: the task is in good hands.
+    A settled delivery commits together with others. Whoever settles waits for that only if someone
+    could notice (`PostgresBroker.waits_for_commit`): a crash before the commit repeats the task,
+    as a crash just before the ack would.
     """
 
     def __init__(self, broker: "PostgresBroker", intake: Intake, timeout: int) -> None:
@@ -73,50 +73,25 @@ class PostgresConsumer(Consumer):
         self._give_back(list(self._intake.drain()))
 
     def _settle(self, delivery: Delivery, *, failed: bool) -> None:
-        try:
-            self._record(
-                delivery.intake, delivery.lease, outcome.outcome_of(delivery, failed=failed)
-            )
-        finally:
-            self._broker.deliveries.pop(delivery.message_id, None)
-
-    def _record(self, intake: Intake, lease: Lease, operations: list[Operation]) -> None:
-        intake.settle(lease)
-        try:
-            if operations:
-                self._commit(lease, operations)
-        finally:
-            intake.settled(lease)
-
-    def _commit(self, lease: Lease, operations: list[Operation]) -> None:
-        """Commit a settlement; if it cannot be stored, record instead that the task failed."""
-        try:
-            applied = self._broker.committer.submit(*operations).wait()
-        except psycopg.OperationalError as error:
-            log.warning(
-                "%s of task %s was not recorded: %s", operations[-1].kind, lease.task_id, error
-            )
+        self._broker.deliveries.pop(delivery.message_id, None)
+        operations = outcome.outcome_of(delivery, failed=failed)
+        if not operations:
+            delivery.intake.settle(delivery.lease)
+            delivery.intake.settled(delivery.lease)
             return
-        except (psycopg.Error, LmxError) as error:
-            log.error("the outcome of task %s cannot be stored: %s", lease.task_id, error)
-            failure = outcome.finish_failed(lease, outcome.error_of(error))
-            applied = self._broker.committer.submit(failure).wait()
-        if not applied[-1].accepted:
-            log.warning(
-                "the %s of task %s (lease %s) was refused: the lease has passed to another worker,"
-                " or it was recorded before",
-                operations[-1].kind,
-                lease.task_id,
-                lease.seq,
-            )
+        settlement = Settlement(self._broker.committer, delivery.intake, delivery.lease, operations)
+        if self._broker.waits_for_commit(delivery, failed=failed):
+            settlement.post_and_wait()
+        else:
+            settlement.post()
 
     def _reject_undecodable(self, lease: Lease, error: DecodeError) -> None:
         log.error("task %s holds a message that cannot be decoded: %s", lease.task_id, error)
-        self._record(self._intake, lease, [outcome.finish_failed(lease, outcome.error_of(error))])
+        failure = outcome.finish_failed(lease, outcome.error_of(error))
+        Settlement(self._broker.committer, self._intake, lease, [failure]).post()
 
     def _give_back(self, leases: list[Lease]) -> None:
-        if not leases:
-            return
+        """Requeue leases; returns when this, and all that was posted before, has committed."""
         for lease in leases:
             self._intake.settle(lease)
         ticket = self._broker.committer.submit(*[outcome.requeue(lease) for lease in leases])

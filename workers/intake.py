@@ -34,6 +34,11 @@ class Intake:
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Send the claim; the function returned reads its leases."""
+        return self._claim(conn, slots, None)
+
+    def _claim(
+        self, conn: psycopg.Connection[Any], slots: int, only: list[int] | None
+    ) -> Callable[[], list[Lease]]:
         cursor = conn.execute(
             statement("claim"),
             {
@@ -42,6 +47,7 @@ class Intake:
                 "worker": self._worker_id(),
                 "tasks": self.runs_tasks,
                 "messages": self.runs_messages,
+                "only": only,
             },
             prepare=True,
         )
@@ -91,3 +97,7 @@ class Intake:
     def known(self) -> list[int]:
         """The ids of all tasks whose leases this intake answers for."""
         return [*list(self._held), *list(self._settling)]
+
+
+#: Makes the intake of a queue: its name, how many leases it may hold, who they belong to.
+IntakeFactory = Callable[[str, int, Callable[[], int]], Intake]

@@ -1,7 +1,7 @@
 """What becomes of a delivery: the operations that record its end, as pure functions."""
 
 import base64
-from typing import Any
+from typing import Any, Final
 
 from dramatiq.message import Message
 
@@ -9,7 +9,8 @@ from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
 
-_MAX_TEXT = 16_384
+_MAX_TEXT: Final = 16_384
+INTERRUPTED_DELAY_S: Final = 1.0
 
 
 def outcome_of(delivery: Delivery, *, failed: bool) -> list[Operation]:
@@ -32,9 +33,21 @@ def _task_outcome(delivery: TaskDelivery, *, failed: bool) -> list[Operation]:
         return []
     if lease.outcome is not None:
         return lease.outcome
-    if failed or delivery.exception is not None:
-        return [finish_failed(lease, describe(delivery))]
-    return [finish(lease, "succeeded")]
+    if not failed and delivery.exception is None:
+        return [finish(lease, "succeeded")]
+    return [_interrupted(lease, describe(delivery), failed=failed)]
+
+
+def _interrupted(lease: Lease, error: dict[str, Any] | None, *, failed: bool) -> Operation:
+    """The executor itself failed: the attempt counts, and is repeated while any are left."""
+    if failed or lease.attempts + 1 >= lease.max_attempts:
+        end = finish_failed(lease, error)
+        end.closes = lease.budgeted
+    else:
+        fields = {"delay": INTERRUPTED_DELAY_S, "error": error}
+        end = Operation("retry", lease.task_id, lease.seq, fields)
+    end.costs = {"usd": None} if lease.budgeted else None
+    return end
 
 
 def finish(lease: Lease, state: str, **fields: Any) -> Operation:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from dramatiq.errors import ConnectionFailed
 from lmx.workers.broker import PostgresBroker
 from lmx.workers.delivery import EXECUTE
 from lmx.workers.executor import Body, Executor
+from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.running import Running
 from lmx.workers.watchdog import Watchdog
 from lmx.workflows import registry
@@ -52,13 +53,19 @@ class ProcessPort:
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """Serves `queue`. `bodies` are for tasks that are no registered functions."""
+    """Serves `queue`. `bodies` are for tasks that are no registered functions.
+
+    `on_beat` runs with every heartbeat, on its connection; `on_stop` when all else has stopped.
+    """
 
     settings: Settings
     database: Database
     queue: str
     slots: int
     bodies: Mapping[str, Body] = field(default_factory=dict)
+    intake: IntakeFactory = Intake
+    on_beat: Callable[[psycopg.Connection[Any]], None] | None = None
+    on_stop: Callable[[], None] | None = None
     broker: PostgresBroker = field(init=False)
     running: Running = field(default_factory=Running)
     _pool: HotPool = field(init=False)
@@ -84,6 +91,7 @@ class WorkerProcess:
             middleware=[],
             registration=self._registration,
             poll_s=self.settings.poll_s,
+            intake=self.intake,
         )
         executor = Executor(self.database, ProcessPort(self.broker, self._pool), self.running)
         executor.bodies = self.bodies
@@ -92,6 +100,13 @@ class WorkerProcess:
         self._worker = Worker(
             self.broker, queues={self.queue}, worker_threads=self.slots, worker_timeout=200
         )
+        # Not more leases than slots: what one process hoards, another could be running.
+        self._worker.queue_prefetch = self.slots
+
+    @property
+    def worker_id(self) -> int:
+        """The process's id among the workers."""
+        return self._registration.worker_id
 
     @property
     def committer(self) -> Committer:
@@ -117,8 +132,12 @@ class WorkerProcess:
         self._watchdog.stop()
         self._registration.stop()
         self._pool.close()
+        if self.on_stop is not None:
+            self.on_stop()
 
-    def _on_beat(self, _: psycopg.Connection[Any]) -> None:
+    def _on_beat(self, conn: psycopg.Connection[Any]) -> None:
+        if self.on_beat is not None:
+            self.on_beat(conn)
         with contextlib.suppress(ConnectionFailed):  # no consumer has begun yet
             self.committer.request_reconcile()
 

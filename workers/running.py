@@ -28,14 +28,20 @@ class TimeLimitExceeded(Interrupt):
 class Execution:
     """One task being executed by one thread.
 
-    `stop` ends it (default: raise in its thread, which takes effect between two bytecodes).
+    `stop` ends it (default: raise in its thread, which takes effect between two bytecodes);
+    `reason` is why it was stopped.
     """
 
     task: CurrentTask
     thread: int
     until: float | None
     stop: Callable[[type[Interrupt]], None] | None = None
-    stopped: bool = False
+    reason: type[Interrupt] | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has stopped it."""
+        return self.reason is not None
 
 
 @dataclass(slots=True)
@@ -102,7 +108,7 @@ class Running:
     def _stop(self, execution: Execution, reason: type[Interrupt]) -> None:
         if execution.stopped:
             return
-        execution.stopped = True
+        execution.reason = reason
         log.info("stopping task %s: %s", execution.task.task_id, reason.__name__)
         if execution.stop is not None:
             execution.stop(reason)

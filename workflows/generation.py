@@ -1,8 +1,4 @@
-"""Calls of local models, as tasks: what their input says, what they may cost, whether they can fit.
-
-A model's row in lmx.models holds its exact need in bytes per context length (`needs`, keyed by
-n_ctx as text: weights_bytes, kv_bytes, compute_bytes, total_bytes), measured when it was added.
-"""
+"""Calls of local models, as tasks: what their input says and what they may cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +6,11 @@ from typing import Any, Final
 
 import psycopg
 
-from lmx.workflows.errors import InvalidInput, NeverFitsError, NotFound
+from lmx.workflows import models
+from lmx.workflows.errors import InvalidInput
 from lmx.workflows.money import price
+from lmx.workflows.names import GENERATE
 
-#: The name and the queue of tasks that call a local model.
-GENERATE: Final = "generate"
-QUEUE: Final = "gpu"
 ROLES: Final = ("system", "user", "assistant", "tool")
 #: Tokens that a chat template adds around the messages, at the most.
 TEMPLATE_TOKENS: Final = 256
@@ -57,24 +52,16 @@ def plan_call(
     Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
     """
     call = _check(prompt, messages, max_tokens, sampling)
-    row = conn.execute(
-        "SELECT n_ctx, usd_nano_per_mtok_in, usd_nano_per_mtok_out, needs FROM lmx.models"
-        " WHERE name = %s",
-        [model],
-    ).fetchone()
-    if row is None:
-        known = conn.execute("SELECT name FROM lmx.models ORDER BY name").fetchall()
-        names = ", ".join(name for (name,) in known) or "none; add one with `lmx models add PATH`"
-        raise NotFound(f"no model is called {model!r}; known: {names}")
-    n_ctx = int(call.setdefault("n_ctx", row[0]))
+    row = models.get_model(conn, model)
+    n_ctx = int(call.setdefault("n_ctx", row.n_ctx))
     if max_tokens >= n_ctx:
         raise InvalidInput(
             f"max_tokens is {max_tokens}, but the context holds only {n_ctx} tokens",
             hint="lower max_tokens or raise n_ctx",
         )
-    _check_fit(conn, row[3].get(str(n_ctx)))
+    models.refuse_oversized(conn, row, n_ctx, None)
     tokens_in = min(n_ctx, _bytes_of(call) + TEMPLATE_TOKENS)
-    worst = price(tokens_in, row[1]) + price(max_tokens, row[2])
+    worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
 
 
@@ -126,18 +113,6 @@ def _bytes_of(call: Mapping[str, Any]) -> int:
     if "prompt" in call:
         return len(call["prompt"].encode())
     return sum(len(message["content"].encode()) for message in call["messages"])
-
-
-def _check_fit(conn: psycopg.Connection[Any], need: Mapping[str, int] | None) -> None:
-    """Refuse what no device could ever hold. What was never measured is left to the GPU worker."""
-    if need is None:
-        return
-    row = conn.execute(
-        "SELECT cap_bytes, cap_bytes - coalesce((SELECT sum(bytes) FROM lmx.vram_leases v"
-        " WHERE v.device_id = d.id), 0)::bigint FROM lmx.devices d ORDER BY cap_bytes DESC LIMIT 1"
-    ).fetchone()
-    if row is not None and need["total_bytes"] > row[0]:
-        raise NeverFitsError(needs=need["total_bytes"], cap=row[0], free=row[1])
 
 
 def lost_rule(name: str) -> str:

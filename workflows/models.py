@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from lmx.workflows.errors import Conflict, InvalidInput, NeverFitsError, NotFound
-from lmx.workflows.generation import GENERATE, QUEUE
+from lmx.workflows.names import GENERATE, GPU
 from lmx.workflows.operations import encode
 
 Connection = psycopg.Connection[Any]
@@ -141,7 +141,7 @@ def remove_model(conn: Connection, name: str) -> None:
         row = conn.execute(
             "SELECT count(*) FROM lmx.tasks WHERE finished_at IS NULL AND queue = %s"
             " AND name = %s AND input ->> 'model' = %s",
-            [QUEUE, GENERATE, name],
+            [GPU, GENERATE, name],
         ).fetchone()
         if row is not None and row[0]:
             raise Conflict(

@@ -17,18 +17,16 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 import psycopg
 
 from lmx.workflows.errors import ConfigError, NotFound
+from lmx.workflows.names import COORDINATORS, DEFAULT
 from lmx.workflows.operations import encode
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-COORDINATORS: Final = "coordinator"
-DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from lmx.workflows.coordinators.memory import Memory
 from lmx.workflows.coordinators.waits import Waits
 from lmx.workflows.errors import BudgetExceeded, InvalidInput
 from lmx.workflows.lease import Lease
+from lmx.workflows.names import DEFAULT, GENERATE, GPU
 from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
 
 P = ParamSpec("P")
@@ -83,7 +84,7 @@ class Context:
         target = registry.find(name)
         role = target.role if target else "worker"
         options = Options(
-            queue=queue or (target.queue if target else registry.DEFAULT),
+            queue=queue or (target.queue if target else DEFAULT),
             priority=priority,
             delay=delay,
             max_attempts=max_attempts or (target.max_attempts if target else 4),
@@ -127,14 +128,14 @@ class Context:
             return call.input, {"usd": call.worst_case} if call.worst_case else None
 
         options = Options(
-            queue=generation.QUEUE,
+            queue=GPU,
             priority=priority,
             max_attempts=3,
             timeout=timeout,
             budget=budget,
         )
         return self._spawn(
-            key or generation.GENERATE, generation.GENERATE, "worker", options, body, cost
+            key or GENERATE, GENERATE, "worker", options, body, cost
         )
 
     def gather(self, *children: Child[Any], return_exceptions: bool = False) -> list[Any]:

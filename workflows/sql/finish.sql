@@ -9,7 +9,7 @@ WITH ended AS (
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, state lmx.task_state, output jsonb, error jsonb,
               usage jsonb)
-    WHERE t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    WHERE t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     RETURNING d.op, t.parent_id
 ), woken AS (
     UPDATE lmx.tasks p

@@ -3,7 +3,7 @@ WITH given AS (
     SELECT d.*, t.root_id
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, key text, value jsonb, gone boolean)
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
 ), removed AS (
     DELETE FROM lmx.memory m USING given g
     WHERE g.gone AND m.run_id = g.root_id AND m.key = g.key

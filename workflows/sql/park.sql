@@ -10,7 +10,7 @@ WITH given AS (
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, children boolean, keys jsonb, need int, wake_at float8,
               signal text, signal_seq int)
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
 ), judged AS (
     SELECT g.*,
            CASE WHEN NOT g.children THEN 0

@@ -5,7 +5,7 @@ WITH back AS (
     SET state = 'ready', worker_id = NULL,
         deliveries = CASE WHEN d.lost THEN t.deliveries ELSE t.deliveries - 1 END
     FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(op int, id bigint, seq int, lost boolean)
-    WHERE t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    WHERE t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     RETURNING d.op, d.lost, t.id, t.queue
 ), freed AS (
     DELETE FROM lmx.holds h USING back WHERE h.task_id = back.id AND NOT back.lost

@@ -3,7 +3,7 @@ WITH given AS (
     SELECT d.*
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, key text, data text, ttl float8)
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
 ), kept AS (
     INSERT INTO lmx.results (key, data, expires_at)
     SELECT DISTINCT ON (key) key, decode(data, 'base64'),

@@ -8,5 +8,5 @@ SET state = CASE WHEN d.delay > 0 THEN 'scheduled' ELSE 'ready' END::lmx.task_st
     message = coalesce(decode(d.message, 'base64'), t.message)
 FROM jsonb_to_recordset(%(ops)s::jsonb)
      AS d(op int, id bigint, seq int, delay float8, error jsonb, usage jsonb, message text)
-WHERE t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+WHERE t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
 RETURNING d.op, pg_notify('lmx:' || t.queue, CASE WHEN d.delay > 0 THEN d.delay::text ELSE '' END)

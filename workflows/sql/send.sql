@@ -6,7 +6,7 @@ WITH given AS (
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, queue text, name text, key text, priority smallint,
               delay float8, message text)
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
 ), forgotten AS (
     UPDATE lmx.tasks t SET idempotency_key = NULL
     FROM given g WHERE t.idempotency_key = g.key AND t.finished_at IS NOT NULL

@@ -5,7 +5,7 @@ WITH given AS (
            least(coalesce(d.amount, CASE b.lost WHEN 'charge' THEN h.amount ELSE 0 END), h.amount)
                AS cost
     FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(id bigint, seq int, unit text, amount bigint)
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     JOIN lmx.holds h ON h.task_id = d.id AND h.unit = d.unit AND h.lease_seq = d.seq
     JOIN lmx.budgets b ON b.task_id = d.id AND b.unit = d.unit
 ), freed AS (

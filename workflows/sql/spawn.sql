@@ -6,7 +6,7 @@ WITH given AS (
          AS d(op int, id bigint, seq int, key text, name text, queue text, role lmx.task_role,
               nesting smallint, priority smallint, cost float8, delay float8, max_attempts smallint,
               time_limit_ms int, timeout float8, budgeted boolean, input jsonb)
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.state = 'leased'
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     LEFT JOIN lmx.runs r ON r.id = t.root_id
 ), queue_rows AS (
     INSERT INTO lmx.queues (name)

@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import tasks
-from lmx.workflows.generation import GENERATE
+from lmx.workflows.names import GENERATE
 from lmx.workflows.views.tasks import tree_ids
 
 

@@ -1,0 +1,126 @@
+"""The body of a model call: hand it to the engine, show its progress, return its answer."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lmx.engine import (
+    Cancelled as EngineCancelled,
+)
+from lmx.engine import (
+    DeadlineExceeded,
+    Engine,
+    InvalidRequest,
+    ModelFileError,
+    NeverFits,
+    Request,
+    Result,
+    Sampling,
+)
+
+from lmx.workers.gpu.models import LocalModels
+from lmx.workers.running import Cancelled, Execution
+from lmx.workflows.errors import InvalidInput, NeverFitsError, TimedOut
+from lmx.workflows.lease import Lease
+from lmx.workflows.models import Model
+from lmx.workflows.money import price
+
+_SAMPLING = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+)
+_POLL_S = 0.5
+
+
+class Generate:
+    """Runs model calls on one engine. `started` returns how long a call waited for memory."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        models: LocalModels,
+        started: Callable[[int], float],
+        freed: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._models = models
+        self._started = started
+        self._freed = freed
+
+    def __call__(self, execution: Execution) -> tuple[Any, dict[str, Any] | None]:
+        """Return the call's output and usage. Raises what `Executor` records."""
+        lease = execution.task.lease
+        waited = 0.0
+        try:
+            model = self._models.require(lease.input["model"])
+            request = self._submit(lease, model)
+            waited = self._started(lease.task_id)
+            execution.stop = lambda _: request.cancel()
+            return self._follow(execution, request, model, waited)
+        except EngineCancelled:
+            # Somebody stopped it, or the engine is closing: then the lease's end gives it back.
+            raise (execution.reason or Cancelled)() from None
+        except DeadlineExceeded:
+            raise TimedOut("its deadline passed before the answer was complete") from None
+        except NeverFits as error:
+            raise NeverFitsError(error.needs, error.cap, error.free) from None
+        except (InvalidRequest, ModelFileError) as error:
+            raise InvalidInput(str(error)) from None
+        finally:
+            self._started(lease.task_id)
+            self._freed()
+
+    def _submit(self, lease: Lease, model: Model) -> Request:
+        call: Mapping[str, Any] = lease.input
+        bias = {int(token): float(value) for token, value in call.get("logit_bias", {}).items()}
+        options = {name: call[name] for name in _SAMPLING if name in call}
+        deadline = None if lease.deadline is None else max(0.001, lease.deadline - lease.now())
+        return self._engine.submit(
+            model=model.path,
+            prompt=call.get("prompt"),
+            messages=call.get("messages"),
+            max_tokens=call["max_tokens"],
+            n_ctx=call.get("n_ctx", model.n_ctx),
+            sampling=Sampling(**options, logit_bias=bias),
+            stop=call.get("stop", ()),
+            deadline_s=deadline,
+        )
+
+    def _follow(
+        self, execution: Execution, request: Request, model: Model, waited: float
+    ) -> tuple[Any, dict[str, Any]]:
+        """Show progress until the call is complete."""
+        tokens = 0
+        while (piece := request.poll(_POLL_S)) != "":
+            tokens += piece is not None
+            execution.task.report(phase=request.phase, tokens=tokens, model=model.name)
+        result = request.result()
+        output = {
+            "text": result.text,
+            "finish_reason": result.finish_reason,
+            "model": model.name,
+        }
+        return output, _usage(result, model, waited)
+
+
+def _usage(result: Result, model: Model, waited: float) -> dict[str, Any]:
+    """Tokens, nano-dollars and seconds of a call."""
+    cost = price(result.prompt_tokens, model.price_in)
+    cost += price(result.completion_tokens, model.price_out)
+    return {
+        "model": model.name,
+        "prompt_tokens": result.prompt_tokens,
+        "completion_tokens": result.completion_tokens,
+        "cost": cost,
+        "seed": result.seed,
+        "memory_wait_s": round(waited + result.wait_s, 3),
+        "load_s": round(result.load_s, 3),
+        "prefill_s": round(result.prefill_s, 3),
+        "decode_s": round(result.decode_s, 3),
+    }

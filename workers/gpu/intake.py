@@ -1,0 +1,107 @@
+"""Claims model calls by asking the planner: in one transaction lock, plan, lease and book."""
+
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+from lmx.engine import Engine
+from lmx.engine import Fit as EngineFit
+
+from lmx.workers.gpu.choice import Choice, choose
+from lmx.workers.gpu.device import DeviceRow
+from lmx.workers.gpu.models import LocalModels
+from lmx.workers.intake import Intake
+from lmx.workflows.lease import Lease
+from lmx.workflows.operations import encode
+from lmx.workflows.sql import statement
+
+#: How many waiting calls the planner looks at.
+CANDIDATES: Final = 64
+
+
+class GpuIntake(Intake):
+    """The intake of a GPU worker. `bind` gives it what it plans with before it is used."""
+
+    engine: Engine
+    device: DeviceRow
+    models: LocalModels
+
+    def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
+        super().__init__(queue, prefetch, worker_id)
+        self._since: dict[int, float] = {}
+        self._pending: dict[int, tuple[str, int]] = {}
+
+    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
+        """Claim what fits on the device now; what does not stays in the queue."""
+        rows = conn.execute(
+            statement("gpu_candidates"),
+            {"queue": self.queue, "limit": CANDIDATES},
+            prepare=True,
+        ).fetchall()
+        choice = self._choose(rows, slots)
+        self._note_waits(conn, choice)
+        if not choice.claim:
+            return list
+        read = self._claim(conn, slots, list(choice.claim))
+        self._book(conn, choice)
+        return read
+
+    def started(self, task_id: int) -> float:
+        """The engine has taken this call over; returns the seconds it waited for memory here."""
+        self._pending.pop(task_id, None)
+        since = self._since.pop(task_id, None)
+        return 0.0 if since is None else monotonic() - since
+
+    def take(self, leases: list[Lease]) -> None:
+        """Buffer leases; forget the plans for calls that were not claimed after all."""
+        claimed = {lease.task_id for lease in leases} | set(self._held)
+        self._pending = {task: job for task, job in self._pending.items() if task in claimed}
+        super().take(leases)
+
+    def _choose(self, rows: Sequence[tuple[int, str, int | None]], slots: int) -> Choice:
+        jobs: dict[int, tuple[str, int]] = {}
+        fits: dict[int, EngineFit | None] = {}
+        for task, name, n_ctx in rows:
+            model = self.models.find(name)
+            if model is None:
+                fits[task] = None
+            elif self.models.is_here(model):
+                jobs[task] = (model.path, n_ctx or model.n_ctx)
+        fits.update(self._plan(jobs))
+        now = monotonic()
+        waited = {task: now - since for task, since in self._since.items()}
+        ids = [row[0] for row in rows]
+        choice = choose(ids, fits, waited, slots, self.device.larger_elsewhere)
+        self._pending.update((task, jobs[task]) for task in choice.claim if task in jobs)
+        return choice
+
+    def _plan(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit]:
+        """Ask the planner about `jobs`, after those that were claimed and not yet begun."""
+        ahead = [(str(task), path, n_ctx) for task, (path, n_ctx) in self._pending.items()]
+        asked = [(str(task), path, n_ctx) for task, (path, n_ctx) in jobs.items()]
+        answers = self.engine.plan([*ahead, *asked])[len(ahead) :]
+        return dict(zip(jobs, answers, strict=True))
+
+    def _note_waits(self, conn: psycopg.Connection[Any], choice: Choice) -> None:
+        """Write down, once per call, that it waits for memory, with the three numbers."""
+        news = {task: fit for task, fit in choice.waiting.items() if task not in self._since}
+        self._since.update(dict.fromkeys(news, monotonic()))
+        if news:
+            events = [
+                {
+                    "id": task,
+                    "kind": "waiting_for_memory",
+                    "data": {"needs": fit.needs, "cap": fit.cap, "free": fit.free},
+                }
+                for task, fit in news.items()
+            ]
+            conn.execute(statement("events"), {"ops": encode(events)}, prepare=True)
+
+    def _book(self, conn: psycopg.Connection[Any], choice: Choice) -> None:
+        rows = [{"task_id": task, "bytes": size} for task, size in choice.claim.items()]
+        conn.execute(
+            statement("book_vram"),
+            {"device": self.device.id, "worker": self._worker_id(), "ops": encode(rows)},
+            prepare=True,
+        )
