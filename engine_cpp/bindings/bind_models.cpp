@@ -2,6 +2,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
 #include "lmx/engine.hpp"
@@ -12,6 +13,8 @@ using namespace nb::literals;
 
 namespace lmx {
 namespace {
+
+constexpr std::uint32_t kMaxTokens = 1U << 24;
 
 // Opens the file and does with it what a request would do first, so that whatever makes the
 // library fall over does so here, in the process that was set aside for it.
@@ -62,6 +65,12 @@ void bind_models(nb::module_& module) {
   const auto release = nb::call_guard<nb::gil_scoped_release>();
   module.def("inspect", inspect, "path"_a, release);
   module.def("quantize", quantize, "source"_a, "target"_a, "format"_a, "threads"_a, release);
+  module.def(
+      "tokenize",
+      [](const std::string& path, const std::string& text, const std::string& device) {
+        return estimator_for(device)->open(path)->tokenize(text, kMaxTokens);
+      },
+      "path"_a, "text"_a, "device"_a, release);
   module.def(
       "device_name", [](const std::string& name) { return resolve_device(name).name; }, "name"_a);
   module.def(

@@ -9,6 +9,7 @@ namespace lmx {
 namespace {
 
 constexpr const char* kDriver = "other processes";
+constexpr Bytes kSmallCache = Bytes{512} << 20;
 
 std::string file_name(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
@@ -89,8 +90,9 @@ std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const
   }));
 }
 
-// Numbers of slots with their needs, best first. More than are waiting for one, as long as that
-// takes but a quarter of what is free: later requests can then join without a context of their own.
+// Numbers of slots with their needs, best first. More than are waiting for one, so that later
+// requests can join without a context of their own, as long as the cache stays small beside what
+// is free and beside the weights.
 std::vector<std::pair<std::uint32_t, Footprint>> Scheduler::slot_choices(const RequestSpec& spec,
                                                                          std::uint32_t waiting,
                                                                          Bytes free) const {
@@ -101,8 +103,9 @@ std::vector<std::pair<std::uint32_t, Footprint>> Scheduler::slot_choices(const R
   };
   std::vector<std::pair<std::uint32_t, Footprint>> choices;
   std::uint32_t n_seq = std::min(waiting, options_.max_slots);
+  const Bytes generous = std::min(free / 4, std::max(spec.needs.weights, kSmallCache));
   for (std::uint32_t more = options_.max_slots; more > n_seq; more /= 2) {
-    if (more * spec.needs.kv > free / 4) continue;
+    if (more * spec.needs.kv > generous) continue;
     choices.emplace_back(more, needs_of(more));
     break;
   }

@@ -43,6 +43,13 @@ ModelInfo describe(const llama_model* model, const FileIdentity& identity) {
   return info;
 }
 
+// Encoders, embedding models and diffusion models do not produce one token after another.
+bool generates_text(const llama_model* model, const std::string& arch) {
+  const std::string causal = metadata(model, (arch + ".attention.causal").c_str());
+  return llama_model_has_decoder(model) && !llama_model_has_encoder(model) &&
+         !llama_model_is_diffusion(model) && causal != "false";
+}
+
 std::size_t longest_token(const llama_vocab* vocab) {
   std::size_t longest = 1;
   for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
@@ -83,7 +90,7 @@ DryModel::DryModel(FileIdentity identity, const Device& device)
   if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE || info_.n_vocab == 0) {
     throw ModelFileError(identity_.path + ": has no vocabulary and cannot generate text");
   }
-  if (!llama_model_has_decoder(model_.get()) || llama_model_has_encoder(model_.get())) {
+  if (!generates_text(model_.get(), info_.arch)) {
     throw ModelFileError(identity_.path + ": a model of kind '" + info_.arch +
                          "' does not generate text from a prompt; use a decoder-only model");
   }

@@ -1,5 +1,7 @@
 #include "lmx/quantize.hpp"
 
+#include <unistd.h>
+
 #include <array>
 #include <filesystem>
 #include <string_view>
@@ -48,7 +50,7 @@ void quantize(const std::string& source, const std::string& target, const std::s
   self_check();
 
   // Written aside and renamed, so that a half-written model is never found under its name.
-  const std::string partial = target + ".partial";
+  const std::string partial = target + "." + std::to_string(getpid()) + ".partial";
   llama_model_quantize_params params = llama_model_quantize_default_params();
   params.ftype = type;
   params.nthread = threads;

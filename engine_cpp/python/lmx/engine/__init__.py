@@ -17,7 +17,8 @@ from lmx.engine.errors import (
     PromptTooLong,
 )
 from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
-from lmx.engine.planning import Fit, Job, Resident, plan
+from lmx.engine.planning import Fit, Job, Resident, fits_cap, plan
+from lmx.engine.prompts import tokenize
 from lmx.engine.request import Request, Result
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import Snapshot
@@ -45,7 +46,9 @@ __all__ = [
     "device_info",
     "estimate",
     "file_sha256",
+    "fits_cap",
     "inspect_model",
     "plan",
     "quantize",
+    "tokenize",
 ]

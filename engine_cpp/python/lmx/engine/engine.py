@@ -10,8 +10,7 @@ from typing import cast
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
-from lmx.engine.chat import Message, render_chat
-from lmx.engine.errors import InvalidRequest, ModelFileError, NoRoom
+from lmx.engine.errors import InvalidRequest, NoRoom
 from lmx.engine.files import (
     Estimate,
     StrPath,
@@ -22,6 +21,7 @@ from lmx.engine.files import (
     to_estimate,
 )
 from lmx.engine.planning import Fit, to_fit
+from lmx.engine.prompts import Message, encodable, prompt_text
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import Snapshot
@@ -80,17 +80,17 @@ class Engine:
         template. Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
         larger than the cap.
         """
-        path = inspect_model(model).path
-        text = self._prompt_text(path, prompt, messages)
+        info = inspect_model(model)
+        text = prompt_text(info, prompt, messages)
         if not 0 < max_tokens < 2**32:
             raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
         request = self._core.submit(
-            path,
-            _encodable(text),
+            info.path,
+            text,
             max_tokens,
             context_spec(n_ctx, 1, kv_type, N_UBATCH, flash_attn),
             (sampling or Sampling()).to_core(),
-            [_encodable(word) for word in ([stop] if isinstance(stop, str) else stop)],
+            [encodable(word) for word in ([stop] if isinstance(stop, str) else stop)],
             deadline_s,
         )
         forward_logs()
@@ -167,28 +167,6 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _prompt_text(
-        self, path: str, prompt: str | None, messages: Sequence[Message] | None
-    ) -> str:
-        if (prompt is None) == (messages is None):
-            raise InvalidRequest("give either prompt= or messages=, and not both")
-        if prompt is not None:
-            return prompt
-        assert messages is not None
-        info = inspect_model(path)
-        if info.chat_template is None:
-            raise ModelFileError(
-                f"{path}: carries no chat template; use prompt= instead of messages="
-            )
-        return render_chat(
-            info.chat_template,
-            messages,
-            bos=info.bos,
-            eos=info.eos,
-            adds_bos=info.adds_bos,
-            model=path,
-        )
-
 
 class _closer:  # noqa: N801 - used as a function that can be compared
     """Closes an engine at exit without keeping it alive until then."""
@@ -200,11 +178,3 @@ class _closer:  # noqa: N801 - used as a function that can be compared
         core = self._core()
         if core is not None:
             core.close()
-
-
-def _encodable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(f"the text is not valid Unicode: {error.reason}") from error
-    return text

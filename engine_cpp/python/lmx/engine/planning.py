@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from lmx.engine import _core
+from lmx.engine.files import StrPath, estimate
 
 Verdict = Literal["now", "after_eviction", "wait", "never"]
 
@@ -88,6 +89,24 @@ def plan(
         ],
     )
     return [to_fit(decision) for decision in decisions]
+
+
+def fits_cap(
+    model: StrPath,
+    cap_bytes: int,
+    n_ctx: int = 2048,
+    n_seq: int = 1,
+    kv_type: str = "f16",
+    *,
+    device: str = "auto",
+) -> Fit:
+    """Whether such a context could ever run under this cap: "now" on an empty device, or "never".
+
+    Nothing is loaded, and no engine is needed. Raises ModelFileError or InvalidRequest.
+    """
+    needs = estimate(model, n_ctx, n_seq, kv_type, device=device)
+    job = Job("", "model", needs.weights_bytes, needs.kv_bytes + needs.compute_bytes)
+    return plan(cap_bytes, 0, [], [job])[0]
 
 
 def to_fit(decision: _core.Decision) -> Fit:
