@@ -1,6 +1,7 @@
 """The device's row in the database: its cap, its bookings, what its engine says of itself."""
 
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,19 +32,25 @@ class DeviceRow:
         assert row is not None
         return cls(row[0])
 
-    def sync(self, conn: psycopg.Connection[Any], engine: Engine, worker_id: int) -> None:
-        """Write down what the device holds, and look at the other devices."""
+    def sync(
+        self,
+        conn: psycopg.Connection[Any],
+        engine: Engine,
+        worker_id: int,
+        pending: Collection[int],
+    ) -> None:
+        """Write down what the device holds, and look at the other devices.
+
+        `pending` are tasks that are claimed and that the engine does not know of yet.
+        """
         snapshot = engine.snapshot()
-        weights = [
-            {"holder": f"model:{model['path']}", "bytes": model["bytes"]}
-            for model in snapshot["models"]
-        ]
         conn.execute(
             statement("sync_vram"),
             {
                 "device": self.id,
                 "worker": worker_id,
-                "weights": encode(weights),
+                "pending": list(pending),
+                "ledger": encode(snapshot["ledger"]),
                 "snapshot": encode(dict(snapshot)),
             },
             prepare=True,

@@ -53,6 +53,10 @@ class GpuIntake(Intake):
         since = self._since.pop(task_id, None)
         return 0.0 if since is None else monotonic() - since
 
+    def pending(self) -> list[int]:
+        """The calls that are claimed and that the engine has not taken over yet."""
+        return list(self._pending)
+
     def take(self, leases: list[Lease]) -> None:
         """Buffer leases; forget the plans for calls that were not claimed after all."""
         claimed = {lease.task_id for lease in leases} | set(self._held)

@@ -56,7 +56,8 @@ class GpuWorker:
 
     def _sync(self, conn: psycopg.Connection[Any]) -> None:
         self.models.refresh()
-        self.device.sync(conn, self.engine, self.process.worker_id)
+        pending = self._intake.pending() if self._intake else ()
+        self.device.sync(conn, self.engine, self.process.worker_id, pending)
 
     def _close(self) -> None:
         self.engine.close()
