@@ -27,6 +27,7 @@ from lmx.workers.delivery import EXECUTE, Delivery, TaskDelivery
 from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.reconcile import reconcile
 from lmx.workers.sending import Sender
+from lmx.workers.window import Window
 from lmx.workflows.commit import Committer, Counters
 from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
@@ -45,8 +46,10 @@ class PostgresBroker(Broker):
 
     Nothing is opened before it is needed, so actors may be declared where no database is.
     `registration` is this process's entry among the workers, when the process has one already;
-    without it the broker registers itself when it first consumes. Connection failures are raised
-    as Dramatiq's ConnectionFailed, with the one line that says what to do.
+    without it the broker registers itself when it first consumes. With `slots`, the number of
+    tasks worked on at a time, consumers hold few more leases than that while tasks take long, and
+    up to their prefetch while they are short. Connection failures are raised as Dramatiq's
+    ConnectionFailed, with the one line that says what to do.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class PostgresBroker(Broker):
         middleware: list[Middleware] | None = None,
         registration: Registration | None = None,
         poll_s: float = 1.0,
+        slots: int | None = None,
         intake: IntakeFactory = Intake,
     ) -> None:
         self.database = database
@@ -63,6 +67,7 @@ class PostgresBroker(Broker):
         self.deliveries: dict[str, Delivery] = {}
         self._owns_registration = registration is None
         self._poll_s = poll_s
+        self._slots = slots
         self._intake = intake
         self._committer: Committer | None = None
         self._intakes: list[Intake] = []
@@ -165,6 +170,8 @@ class PostgresBroker(Broker):
             committer = self._started()
             self._sender.ensure_queues([queue_name])
         intake = self._intake(queue_name, prefetch, lambda: self.worker_id)
+        if self._slots is not None:
+            intake.window = Window(floor=self._slots, ceiling=prefetch)
         intake.runs_tasks = EXECUTE in self.actors
         self._intakes = [old for old in self._intakes if old.known()] + [intake]
         committer.add(intake)

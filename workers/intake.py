@@ -1,13 +1,17 @@
 """The leases of one queue that a process holds, from their claim to their commit."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 
 import psycopg
 
+from lmx.workers.window import Window
 from lmx.workflows.lease import Lease
 from lmx.workflows.sql import statement
+from lmx.workflows.sweep import MAX_DELIVERIES
 
 
 class Intake:
@@ -15,6 +19,9 @@ class Intake:
 
     The committer's thread fills it, one consumer thread empties it. A lease counts as held from
     its claim until its outcome is submitted, and as known until that outcome has committed.
+
+    A task on its last delivery may be what has killed its workers, or may only have stood beside
+    it. Such a suspect runs alone, so that it can take no other task with it.
     """
 
     def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
@@ -22,15 +29,22 @@ class Intake:
         self.prefetch = prefetch
         self.runs_tasks = False
         self.runs_messages = True
+        self.last_delivery = MAX_DELIVERIES
+        self.window = Window(floor=prefetch, ceiling=prefetch)
         self._worker_id = worker_id
         self._open = True
         self._buffer: SimpleQueue[Lease] = SimpleQueue()
         self._held: dict[int, Lease] = {}
         self._settling: dict[int, Lease] = {}
+        self._suspects: deque[Lease] = deque()
+        self._releasing = Lock()
+        self._alone: int | None = None
 
     def slots(self) -> int:
         """How many more tasks may be claimed now."""
-        return self.prefetch - len(self._held) if self._open else 0
+        if not self._open or self._suspects or self._alone in self._held:
+            return 0
+        return self.window.size() - len(self._held)
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Send the claim; the function returned reads its leases."""
@@ -57,7 +71,12 @@ class Intake:
         """Buffer leases whose claim has committed."""
         for lease in leases:
             self._held[lease.task_id] = lease
-            self._buffer.put(lease)
+            if lease.deliveries >= self.last_delivery:
+                self._suspects.append(lease)
+            else:
+                self._buffer.put(lease)
+        if self._suspects:
+            self._release_suspect()
 
     def next(self, timeout: float) -> Lease | None:
         """The next lease, or None if none comes within `timeout` seconds."""
@@ -70,6 +89,9 @@ class Intake:
         """Free the lease's slot: its outcome is about to be submitted."""
         self._settling[lease.task_id] = lease
         self._held.pop(lease.task_id, None)
+        self.window.finished()
+        if self._suspects:
+            self._release_suspect()
 
     def settled(self, lease: Lease) -> None:
         """Forget a lease whose outcome has committed or was refused."""
@@ -81,6 +103,8 @@ class Intake:
 
     def drain(self) -> Iterator[Lease]:
         """Take out what is buffered and was never handed to anybody."""
+        while self._suspects:
+            yield self._suspects.popleft()
         while (lease := self.next(0)) is not None:
             yield lease
 
@@ -93,6 +117,14 @@ class Intake:
         for _ in self.drain():
             pass
         self._held.clear()
+
+    def _release_suspect(self) -> None:
+        """Let the next suspect run once nothing else does."""
+        with self._releasing:
+            if self._suspects and len(self._held) == len(self._suspects):
+                suspect = self._suspects.popleft()
+                self._alone = suspect.task_id
+                self._buffer.put(suspect)
 
     def known(self) -> list[int]:
         """The ids of all tasks whose leases this intake answers for."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import dramatiq
 import psycopg
@@ -33,6 +33,9 @@ from lmx.workflows.leases import Registration
 from lmx.workflows.operations import Applied, Operation
 
 log = logging.getLogger("lmx.worker")
+
+#: How many leases per slot a process may hold while its tasks take less than milliseconds.
+FETCH_AHEAD: Final = 8
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class WorkerProcess:
             registration=self._registration,
             poll_s=self.settings.poll_s,
             intake=self.intake,
+            slots=self.slots,
         )
         executor = Executor(self.database, ProcessPort(self.broker, self._pool), self.running)
         executor.bodies = self.bodies
@@ -100,8 +104,9 @@ class WorkerProcess:
         self._worker = Worker(
             self.broker, queues={self.queue}, worker_threads=self.slots, worker_timeout=200
         )
-        # Not more leases than slots: what one process hoards, another could be running.
-        self._worker.queue_prefetch = self.slots
+        # A bound for short tasks; while tasks take long, the broker holds no more than the slots.
+        ahead = FETCH_AHEAD if self.intake is Intake else 1
+        self._worker.queue_prefetch = self.slots * ahead
 
     @property
     def worker_id(self) -> int:

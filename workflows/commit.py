@@ -36,6 +36,16 @@ _SERVER_STATE: Final = ("08", "53", "57", "58")
 _TRANSIENT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
+class Answer(Protocol):
+    """Is told once, by the committing thread, what became of operations. A `Ticket` is one."""
+
+    def done(self, value: list[Applied]) -> None:
+        """The operations have committed; one per operation tells whether it was accepted."""
+
+    def fail(self, error: BaseException) -> None:
+        """The operations could not be committed, and will not be."""
+
+
 class Connector(Protocol):
     """Opens the autocommit connection that the thread writes and listens on."""
 
@@ -63,7 +73,7 @@ class Demand(Protocol):
 @dataclass(slots=True)
 class _Batch:
     operations: Sequence[Operation]
-    ticket: Ticket[list[Applied]]
+    answer: Answer
 
 
 @dataclass(slots=True)
@@ -132,11 +142,15 @@ class Committer:
 
     def submit(self, *operations: Operation) -> Ticket[list[Applied]]:
         """Commit operations together, in one transaction; the ticket tells what became of each."""
-        batch = _Batch(operations, Ticket())
-        self._queue.append(batch)
+        ticket: Ticket[list[Applied]] = Ticket()
+        self.post(operations, ticket)
+        return ticket
+
+    def post(self, operations: Sequence[Operation], answer: Answer) -> None:
+        """Commit operations together; `answer` is told in the committing thread, so be brief."""
+        self._queue.append(_Batch(operations, answer))
         if self._idle:
             self.wake()
-        return batch.ticket
 
     def add(self, demand: Demand) -> None:
         """Feed a consumer from its queue from now on."""
@@ -221,7 +235,7 @@ class Committer:
             if not batches:
                 raise
             if len(batches) == 1 and not feeds and not isinstance(error, _TRANSIENT):
-                batches[0].ticket.fail(error)
+                batches[0].answer.fail(error)
             else:
                 self._one_by_one(conn, batches)
             return
@@ -238,9 +252,9 @@ class Committer:
                 if _server_state(conn, error):
                     self._queue.extendleft(reversed(batches[place:]))
                     raise
-                batch.ticket.fail(error)
+                batch.answer.fail(error)
             else:
-                batch.ticket.done(results)
+                batch.answer.done(results)
 
     def _commit(
         self,
@@ -281,7 +295,7 @@ class Committer:
         start = 0
         for batch in batches:
             end = start + len(batch.operations)
-            batch.ticket.done(results[start:end])
+            batch.answer.done(results[start:end])
             start = end
 
     def _sleep(self) -> None:
@@ -336,7 +350,7 @@ class Committer:
     def _abandon(self) -> None:
         """Stopping without a database: tell those who wait that nothing was recorded."""
         for batch in self._gather():
-            batch.ticket.fail(psycopg.OperationalError("the database could not be reached"))
+            batch.answer.fail(psycopg.OperationalError("the database could not be reached"))
 
 
 def _server_state(conn: psycopg.Connection[Any], error: Exception) -> bool:

@@ -4,6 +4,7 @@ WITH given AS (
     SELECT c.id AS child, c.parent_id AS parent, d.unit, d.ceiling, d.reserve, d.lost
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(id bigint, seq int, key text, unit text, ceiling bigint, reserve bigint, lost text)
+    JOIN lmx.tasks p ON p.id = d.id AND p.lease_seq = d.seq AND p.worker_id IS NOT NULL
     JOIN lmx.tasks c ON c.parent_id = d.id AND c.key = d.key
 ), opened AS (
     INSERT INTO lmx.budgets (task_id, unit, ceiling, reserve, lost)

@@ -1,7 +1,9 @@
 -- Create children of leased coordinators, each with its place in the fair order of its queue.
--- A child that exists already (same parent and key) stays as it is. Rows back: op, key, id.
+-- A child that exists already (same parent and key) stays as it is. In a paused run a child is
+-- shelved (scheduled for the time 'infinity'). Rows back: op, key, id.
 WITH given AS (
-    SELECT d.*, t.root_id, t.nesting AS room, coalesce(r.weight, 1) AS weight
+    SELECT d.*, t.root_id, t.nesting AS room, coalesce(r.weight, 1) AS weight,
+           coalesce(r.paused, false) AND d.delay IS NULL AS shelved
     FROM jsonb_to_recordset(%(ops)s::jsonb)
          AS d(op int, id bigint, seq int, key text, name text, queue text, role lmx.task_role,
               nesting smallint, priority smallint, cost float8, delay float8, max_attempts smallint,
@@ -26,8 +28,8 @@ WITH given AS (
                            budgeted, input)
     SELECT child, root_id, id, 'coordinator', key, role,
            CASE role WHEN 'worker' THEN 0 ELSE least(nesting, room - 1) END, queue, name,
-           CASE WHEN delay IS NULL THEN 'ready' ELSE 'scheduled' END::lmx.task_state,
-           now() + make_interval(secs => delay), pass - priority * 1000.0, priority, max_attempts,
+           CASE WHEN delay IS NULL AND NOT shelved THEN 'ready' ELSE 'scheduled' END::lmx.task_state,
+           CASE WHEN shelved THEN 'infinity' ELSE now() + make_interval(secs => delay) END, pass - priority * 1000.0, priority, max_attempts,
            time_limit_ms, now() + make_interval(secs => timeout), budgeted, input
     FROM placed
     ON CONFLICT (parent_id, key) WHERE parent_id IS NOT NULL DO NOTHING

@@ -1,0 +1,13 @@
+-- Settle all holds of tasks whose attempts have an unknown outcome, as their budgets say.
+WITH lost AS (
+    DELETE FROM lmx.holds h USING lmx.budgets b
+    WHERE h.task_id = ANY(%(ids)s::bigint[]) AND b.task_id = h.task_id AND b.unit = h.unit
+    RETURNING h.task_id, h.unit, h.lease_seq, h.amount,
+              CASE b.lost WHEN 'charge' THEN h.amount ELSE 0 END AS cost
+), paid AS (
+    UPDATE lmx.budgets b SET held = b.held - l.amount, spent = b.spent + l.cost
+    FROM lost l WHERE b.task_id = l.task_id AND b.unit = l.unit
+)
+INSERT INTO lmx.charges (run_id, task_id, lease_seq, unit, amount, reason)
+SELECT t.root_id, l.task_id, l.lease_seq, l.unit, l.cost, 'unknown'
+FROM lost l JOIN lmx.tasks t ON t.id = l.task_id WHERE l.cost > 0
