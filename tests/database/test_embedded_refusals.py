@@ -1,5 +1,6 @@
 """Where the embedded server cannot start, one line says why and what to do."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from lmx.workflows.database import embedded
 from lmx.workflows.database.failures import failure_of
 from lmx.workflows.errors import DatabaseUnavailable, DiskFull, LmxError
+from tests.support.eventually import eventually
 from tests.support.postgres import PostgresServer
 
 
@@ -92,8 +94,16 @@ def test_a_disk_that_fills_up_later_fails_statements_and_heals(pg_server: Postgr
         assert isinstance(error, DiskFull | DatabaseUnavailable)
         assert "\n" not in str(error)
         subprocess.run(["mount", "-o", "remount,size=600m", str(pg_server.home)], check=True)
-        with pg_server.database().connect() as connection:
-            connection.execute("INSERT INTO filler VALUES ('there is room again')")
+
+        def can_write_again() -> bool:
+            # A full WAL disk crashes the server, and a connection may still see it going down.
+            with contextlib.suppress(psycopg.OperationalError, LmxError):
+                with pg_server.database().connect() as connection:
+                    connection.execute("INSERT INTO filler VALUES ('there is room again')")
+                return True
+            return False
+
+        eventually(can_write_again, "the server writes again")
 
 
 def test_data_of_another_major_version(pg_server: PostgresServer) -> None:

@@ -7,12 +7,12 @@ on a Unix socket in a private folder and on no network port.
 """
 
 from lmx.workflows.database.embedded.lifecycle import (
-    START_TIMEOUT_S,
     EmbeddedStatus,
     ensure_running,
     revive,
     status,
     stop,
 )
+from lmx.workflows.database.embedded.start import START_TIMEOUT_S
 
 __all__ = ["START_TIMEOUT_S", "EmbeddedStatus", "ensure_running", "revive", "status", "stop"]

@@ -31,10 +31,10 @@ def find_programs(layout: Layout, user: ServerUser) -> Path:
     programs = package / _INSTALL / "bin"
     if user.can("x", programs / "postgres"):
         return programs
-    return _copy_programs(package, layout, user)
+    return _copy_programs(package, layout)
 
 
-def _copy_programs(package: Path, layout: Layout, user: ServerUser) -> Path:
+def _copy_programs(package: Path, layout: Layout) -> Path:
     version = importlib.metadata.version(_PACKAGE)
     target = layout.root / f"programs-{version}"
     programs = target / _PACKAGE / _INSTALL / "bin"
@@ -49,10 +49,8 @@ def _copy_programs(package: Path, layout: Layout, user: ServerUser) -> Path:
         libraries = f"{_PACKAGE}.libs"
         if (package.parent / libraries).is_dir():
             shutil.copytree(package.parent / libraries, unfinished / libraries, symlinks=True)
+        # Whatever the umask was, the server's user must get to the programs.
+        for folder in (unfinished, unfinished / _PACKAGE, unfinished / _PACKAGE / _INSTALL):
+            folder.chmod(0o755)
         unfinished.rename(target)
-    if not user.can("x", programs / "postgres"):
-        raise DatabaseUnavailable(
-            f"Postgres runs as the user {user.name}, who may not enter {layout.root}",
-            hint="set LMX_HOME to a folder that every user can reach, such as /var/lib/lmx",
-        )
     return programs

@@ -5,7 +5,7 @@ import re
 from lmx.workflows.database.embedded.layout import Layout
 from lmx.workflows.errors import DatabaseUnavailable, DiskFull, LmxError
 
-_COMPLAINT = re.compile(r"(?:FATAL|PANIC|ERROR|could not|error):?\s*(.+)")
+_COMPLAINT = re.compile(r"(?:FATAL|PANIC|ERROR|could not|error|not found):?\s*(.*)")
 _CONFIG_MISTAKE = re.compile(r".*in file \".*\" line \d+.*|.*(?:invalid value|unrecognized).*")
 _NO_SPACE = re.compile("no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
 _BUSY = re.compile(r"pre-existing shared memory block|lock file \S+ already exists", re.IGNORECASE)
@@ -28,6 +28,11 @@ def start_failure(layout: Layout, output: str) -> LmxError:
     return DatabaseUnavailable(
         f"the embedded Postgres does not start: {last}", hint=f"its log is in {layout.logs}"
     )
+
+
+def complained(output: str) -> bool:
+    """Return whether the server gave a reason for its end; one that was killed gives none."""
+    return any(_COMPLAINT.search(line) for line in output.splitlines())
 
 
 def still_busy(output: str) -> bool:

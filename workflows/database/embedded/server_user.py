@@ -50,6 +50,14 @@ class ServerUser:
         """Return whether this user passes `test` (r, w or x, as in test(1)) for `path`."""
         return self.run(["/bin/sh", "-c", f'test -{test} "$1"', "sh", path]).returncode == 0
 
+    def require_entry(self, folder: Path) -> None:
+        """Raise DatabaseUnavailable unless this user may enter `folder`."""
+        if not self.can("x", folder):
+            raise DatabaseUnavailable(
+                f"Postgres runs as the user {self.name}, who may not enter {folder}",
+                hint="set LMX_HOME to a folder that every user can reach, such as /var/lib/lmx",
+            )
+
     def own(self, path: Path, mode: int) -> None:
         """Give `path` to this user with the permissions `mode`."""
         if self.switch:
