@@ -224,8 +224,8 @@ CREATE TABLE lmx.models (
 );
 
 -- Results of Dramatiq actors, and the counters of Dramatiq's rate limiters and barriers. What has
--- expired counts as gone. `arrivals` remembers which tasks have counted a barrier down, and
--- whether it was cleared by that, so that a task delivered twice counts once.
+-- expired counts as gone. `arrivals` remembers which tasks have counted a barrier down and
+-- what they were told, so that a task delivered twice counts once.
 CREATE TABLE lmx.results (
     key        text PRIMARY KEY,
     data       bytea NOT NULL,
@@ -241,7 +241,7 @@ CREATE INDEX rate_limits_expiry ON lmx.rate_limits (expires_at);
 CREATE TABLE lmx.arrivals (
     key     text NOT NULL REFERENCES lmx.rate_limits (key) ON DELETE CASCADE,
     task_id bigint NOT NULL,
-    cleared boolean,
+    stepped boolean NOT NULL,
     PRIMARY KEY (key, task_id)
 );
 

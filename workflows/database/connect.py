@@ -30,6 +30,9 @@ _HOT = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "idle_in_transaction_session_timeout": "5s",
 }
 

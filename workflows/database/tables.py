@@ -278,7 +278,7 @@ arrivals = Table(
     metadata,
     Column("key", Text, ForeignKey("lmx.rate_limits.key", ondelete="CASCADE"), primary_key=True),
     Column("task_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("cleared", Boolean),
+    Column("stepped", Boolean, nullable=False),
 )
 
 devices = Table(
