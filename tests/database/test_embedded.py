@@ -123,6 +123,7 @@ def test_a_path_too_long_for_a_socket_uses_a_short_private_folder(home: Path) ->
         assert embedded.ensure_running(long) == url
     finally:
         embedded.stop(long)
+    assert not sockets.exists()
 
 
 def test_without_a_url_lmx_uses_its_own_server(home: Path) -> None:

@@ -1,5 +1,6 @@
 """Starts, joins, describes, revives and stops the embedded server."""
 
+import contextlib
 import os
 import signal
 import time
@@ -76,6 +77,9 @@ def stop(home: Path) -> bool:
                     hint=f"its log is in {layout.logs}",
                 )
             time.sleep(_POLL_S)
+        if layout.socket_dir.parent != layout.root:
+            with contextlib.suppress(OSError):
+                layout.socket_dir.rmdir()
         return True
 
 
