@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lmx.api.cli.output import clock, duration
 
 if TYPE_CHECKING:
-    from lmx.workflows.views import EventView, TaskView
+    from lmx.workflows.views import EventView, Shortage, TaskView
+
+#: What a model call does in a phase of the engine's.
+_PHASES: Final = {
+    "queued": "waiting for memory",
+    "loading": "loading the model",
+    "prefill": "reading the prompt",
+    "decode": "writing",
+}
 
 
 def activity(task: "TaskView", children: Sequence["TaskView"] = ()) -> str:
@@ -45,15 +53,18 @@ def _scheduled(task: "TaskView") -> str:
 
 def _working(task: "TaskView") -> str:
     progress = task.progress if isinstance(task.progress, Mapping) else {}
-    phase = progress.get("phase")
-    if phase in ("queued", "waiting_for_memory", "memory"):
-        return "waiting for memory"
-    if phase == "loading":
-        return "loading the model"
-    tokens = progress.get("completion_tokens")
-    if phase in ("prefill", "decode") and isinstance(tokens, int):
-        return "reading the prompt" if phase == "prefill" else f"writing, {tokens} tokens so far"
-    return "running"
+    phase, tokens = progress.get("phase"), progress.get("tokens")
+    if phase == "decode" and tokens:
+        return f"writing, {tokens} tokens so far"
+    return _PHASES.get(str(phase), "running")
+
+
+def shortage_text(shortage: "Shortage") -> str:
+    """What a call that waits for memory is short of."""
+    from lmx.workflows.units import format_bytes
+
+    needs, free, cap = map(format_bytes, (shortage.needs, shortage.free, shortage.cap))
+    return f"waiting for memory: needs {needs}, {free} of {cap} are free"
 
 
 def error_text(error: Any) -> str:
@@ -86,16 +97,17 @@ def cost_of(task: "TaskView") -> int | None:
 
 def memory_wait_of(task: "TaskView") -> float | None:
     """Seconds that a model call waited for device memory, once it has finished."""
-    waited = task.usage.get("wait_s") if isinstance(task.usage, Mapping) else None
+    waited = task.usage.get("memory_wait_s") if isinstance(task.usage, Mapping) else None
     return float(waited) if isinstance(waited, int | float) else None
 
 
 def took(task: "TaskView", now: datetime | None = None) -> str | None:
-    """How long a task has run, or ran: from its latest start to its end."""
-    if task.started_at is None:
+    """How long a task has run, or ran: a worker's latest attempt, a coordinator with its waits."""
+    start = task.created_at if task.role == "coordinator" else task.started_at
+    if start is None:
         return None
     end = task.finished_at or now or datetime.now(UTC)
-    return duration((end - task.started_at).total_seconds())
+    return duration((end - start).total_seconds())
 
 
 def event_text(event: "EventView") -> str:
@@ -106,6 +118,10 @@ def event_text(event: "EventView") -> str:
         return f"{data.get('state')}: {reason}" if reason else str(data.get("state"))
     if event.kind == "checkpoint":
         return f"recorded the step {data.get('name')!r}"
+    if event.kind == "waiting_for_memory" and {"needs", "cap", "free"} <= data.keys():
+        from lmx.workflows.views import Shortage
+
+        return shortage_text(Shortage(data["needs"], data["cap"], data["free"]))
     if event.kind == "started":
         delivery = data.get("delivery") or 1
         return f"started, delivery {delivery}" if delivery > 1 else "started"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+_ENDLESS = 1000
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -38,11 +40,12 @@ def note(text: str) -> None:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """A rich console that never breaks lines in the middle when it writes into a pipe."""
+    """A rich console that neither breaks nor cuts lines when it writes into a pipe."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty(), emoji=False)
+    width = None if stream.isatty() else _ENDLESS
+    return Console(stderr=stderr, highlight=False, emoji=False, width=width)
 
 
 def print_rich(content: "RenderableType") -> None:

@@ -11,6 +11,7 @@ from lmx.api.cli.describe import (
     activity,
     cost_of,
     memory_wait_of,
+    shortage_text,
     tokens_of,
     took,
 )
@@ -18,7 +19,7 @@ from lmx.api.cli.output import duration
 from lmx.workflows.money import format_usd
 
 if TYPE_CHECKING:
-    from lmx.workflows.views import TaskView
+    from lmx.workflows.views import CallView, TaskView
 
 #: State -> mark and colour. The marks differ, so that the tree reads without colours too.
 MARKS: Final = {
@@ -34,50 +35,55 @@ MARKS: Final = {
 NOTABLE_WAIT_S: Final = 0.1
 
 
-def draw(tasks: Sequence["TaskView"], models: Mapping[int, str] | None = None) -> Tree:
-    """Draw the tasks of one run, its root first. `models` names the model that a task calls."""
-    known = models or {}
+def draw(tasks: Sequence["TaskView"], calls: Mapping[int, "CallView"]) -> Tree:
+    """Draw the tasks of one run, its root first; `calls` are the model calls among them."""
     children: dict[int | None, list[TaskView]] = defaultdict(list)
     for task in tasks[1:]:
         children[task.parent_id].append(task)
     root = tasks[0]
-    tree = Tree(label(root, children[root.id], known.get(root.id)), guide_style="dim")
+    tree = Tree(label(root, children[root.id], calls.get(root.id)), guide_style="dim")
     branches = [(root.id, tree)]
     while branches:
         parent_id, branch = branches.pop()
         for child in children[parent_id]:
-            text = label(child, children[child.id], known.get(child.id))
+            text = label(child, children[child.id], calls.get(child.id))
             branches.append((child.id, branch.add(text)))
     return tree
 
 
-def label(task: "TaskView", children: Sequence["TaskView"] = (), model: str | None = None) -> Text:
+def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | None") -> Text:
     """One task on one line."""
     mark, colour = MARKS[task.state]
     text = Text.assemble((f"{mark} ", colour), (task.key or task.name, "bold"))
     if task.key and task.name not in (task.key, "generate"):
         text.append(f" {task.name}", "dim")
     text.append(f" #{task.id}", "dim")
-    text.append(f"  {activity(task, children)}", colour)
+    text.append(f"  {doing(task, children, call)}", colour)
     details = [
-        model,
+        call.model if call else None,
         tokens_of(task),
         _cost(task),
-        took(task),
+        took(task) if task.state in ("leased", "parked") or task.finished else None,
         _memory_wait(task),
         f"{task.deliveries} deliveries" if task.deliveries > 1 else None,
-        f"on {task.worker}" if task.worker and task.state == "leased" else None,
     ]
     for detail in filter(None, details):
         text.append(f"  {detail}", "dim")
     return text
 
 
+def doing(task: "TaskView", children: Sequence["TaskView"], call: "CallView | None") -> str:
+    """What a task does or waits for, memory included."""
+    if task.state == "ready" and call is not None and call.shortage is not None:
+        return shortage_text(call.shortage)
+    return activity(task, children)
+
+
 def _cost(task: "TaskView") -> str | None:
     spent = cost_of(task)
     for budget in task.budgets:
-        if budget.unit == "usd" and budget.granted:
-            return f"{format_usd(budget.granted + budget.spent)} of {format_usd(budget.ceiling)}"
+        if budget.unit == "usd" and task.role == "coordinator":
+            return f"{format_usd(budget.spent)} of {format_usd(budget.ceiling)}"
     return None if spent is None else format_usd(spent)
 
 

@@ -1,7 +1,7 @@
 """What people and programs see of tasks, runs, queues and workers: reads only."""
 
 from lmx.workflows.budgets import BudgetView, Discrepancy, check_budgets
-from lmx.workflows.views.calls import called_models
+from lmx.workflows.views.calls import CallView, Shortage, model_calls
 from lmx.workflows.views.events import EventView, run_events
 from lmx.workflows.views.overview import QueueView, WorkerView, list_queues, list_workers
 from lmx.workflows.views.runs import RunView, get_run, list_runs
@@ -15,13 +15,14 @@ from lmx.workflows.views.tasks import (
 
 __all__ = [
     "BudgetView",
+    "CallView",
     "Discrepancy",
     "EventView",
     "QueueView",
     "RunView",
+    "Shortage",
     "TaskView",
     "WorkerView",
-    "called_models",
     "check_budgets",
     "fetch_tasks",
     "get_input",
@@ -31,5 +32,6 @@ __all__ = [
     "list_queues",
     "list_runs",
     "list_workers",
+    "model_calls",
     "run_events",
 ]

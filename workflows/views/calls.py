@@ -1,20 +1,52 @@
-"""Which models the tasks of a run call."""
+"""The model calls among the tasks of a run: which model, and what memory they were short of."""
 
-from sqlalchemy import select
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
 
 from lmx.workflows.database.connect import Database
-from lmx.workflows.database.tables import tasks
 from lmx.workflows.names import GENERATE
-from lmx.workflows.views.tasks import tree_ids
 
 
-def called_models(database: Database, run_id: int) -> dict[int, str]:
-    """Return the model by task id, for all model calls of a run (or beneath any task)."""
-    tree = tree_ids(run_id)
-    query = (
-        select(tasks.c.id, tasks.c.input["model"].astext)
-        .select_from(tree.join(tasks, tasks.c.id == tree.c.id))
-        .where(tasks.c.name == GENERATE)
-    )
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Why a call had to wait for device memory; all three are bytes."""
+
+    needs: int
+    cap: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """A model call. `shortage` stays known after the wait is over."""
+
+    model: str
+    shortage: Shortage | None
+
+
+_CALLS: Final = text(
+    "WITH RECURSIVE tree AS ("
+    "  SELECT id, root_id FROM lmx.tasks WHERE id = :top"
+    "  UNION ALL SELECT c.id, c.root_id FROM tree JOIN lmx.tasks c ON c.parent_id = tree.id"
+    "), short AS ("
+    "  SELECT DISTINCT ON (task_id) task_id, data FROM lmx.events"
+    "  WHERE run_id = (SELECT root_id FROM lmx.tasks WHERE id = :top)"
+    "    AND kind = 'waiting_for_memory' ORDER BY task_id, id DESC"
+    ") SELECT t.id, t.input ->> 'model', s.data FROM tree JOIN lmx.tasks t ON t.id = tree.id"
+    " LEFT JOIN short s ON s.task_id = t.id"
+    " WHERE t.name = :name AND t.input ->> 'model' IS NOT NULL"
+)
+
+
+def model_calls(database: Database, run_id: int) -> dict[int, CallView]:
+    """Return the model calls of a run (or beneath any task) by task id."""
     with database.engine.connect() as connection:
-        return {row[0]: row[1] for row in connection.execute(query) if row[1] is not None}
+        rows = connection.execute(_CALLS, {"top": run_id, "name": GENERATE}).all()
+    return {
+        task_id: CallView(
+            model, Shortage(data["needs"], data["cap"], data["free"]) if data else None
+        )
+        for task_id, model, data in rows
+    }

@@ -68,7 +68,7 @@ def show(
     from lmx.api.cli.output import note, print_rich, write_json
     from lmx.api.cli.session import session
     from lmx.api.cli.tree import draw
-    from lmx.workflows.views import called_models, get_tree
+    from lmx.workflows.views import get_tree, model_calls
 
     with session() as opened:
         tasks = get_tree(opened.database, run)
@@ -76,7 +76,7 @@ def show(
             write_json(tasks)
             return
         if once or not sys.stdout.isatty() or tasks[0].finished:
-            print_rich(draw(tasks, called_models(opened.database, run)))
+            print_rich(draw(tasks, model_calls(opened.database, run)))
         else:
             tasks = follow(opened, run)
     root = tasks[0]
@@ -91,12 +91,12 @@ def follow(opened: "Session", run: int) -> list["TaskView"]:
     from lmx.api.cli.output import console
     from lmx.api.cli.tree import draw
     from lmx.workflows.errors import TimedOut
-    from lmx.workflows.views import called_models, get_tree
+    from lmx.workflows.views import get_tree, model_calls
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             tasks = get_tree(opened.database, run)
-            live.update(draw(tasks, called_models(opened.database, run)), refresh=True)
+            live.update(draw(tasks, model_calls(opened.database, run)), refresh=True)
             if tasks[0].finished:
                 return tasks
             with contextlib.suppress(TimedOut):

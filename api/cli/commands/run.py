@@ -7,11 +7,6 @@ import typer
 from lmx.api.cli.examples import examples
 
 PANEL = "Work"
-#: Names that `Client.submit` takes for itself.
-OPTIONS = frozenset(
-    {"name", "weight", "nesting", "budget", "priority", "delay", "timeout", "idempotency_key"}
-    | {"connection"}
-)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,25 +57,19 @@ def run(
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import parse_budget, parse_call
     from lmx.api.cli.waiting import finish, queued
-    from lmx.workflows.errors import InvalidInput
 
     amounts = parse_budget(budget or [])
     args, kwargs = parse_call(arguments or [])
-    if clash := OPTIONS & kwargs.keys():
-        raise InvalidInput(
-            f"the workflow's argument {min(clash)!r} has the name of an option of every run",
-            hint="pass it by position, without its name",
-        )
     with session() as opened:
-        run_id = opened.client.submit(
+        run_id = opened.client.start(
             workflow,
-            *args,
+            args=args,
+            kwargs=kwargs,
             weight=weight,
             nesting=nesting,
             budget=amounts,
             priority=priority,
             idempotency_key=idempotency_key,
             timeout=deadline,
-            **kwargs,
         )
         finish(opened, run_id, timeout, as_json) if wait else queued(opened, run_id, as_json)

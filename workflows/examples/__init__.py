@@ -1,0 +1,1 @@
+"""Example workflows. A worker loads them when LMX_WORKFLOWS names them."""
