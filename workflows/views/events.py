@@ -38,7 +38,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _HORIZON: Final = text(
     "SELECT CASE WHEN finished_at IS NULL THEN"
     "   least(clock_timestamp(), greatest(clock_timestamp() - interval '10 s',"
-    "     (SELECT min(xact_start) FROM pg_stat_activity"
+    "     (SELECT coalesce(min(xact_start), clock_timestamp()) FROM pg_stat_activity"
     "      WHERE datname = current_database() AND pid <> pg_backend_pid()"
     "        AND backend_type = 'client backend')))"
     " ELSE now() + interval '1 day' END"
