@@ -1,0 +1,157 @@
+"""What the API is sent."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from lmx.api.http.amounts import Budget
+from lmx.api.http.text import reject_unstorable
+from lmx.workflows.submission import MAX_PRIORITY, MAX_SECONDS
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Priority = Annotated[
+    int,
+    Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY, description="Higher is sooner."),
+]
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+Delay = Annotated[float, Field(ge=0, le=MAX_SECONDS, description="Seconds before it may start.")]
+Timeout = Annotated[
+    float,
+    Field(gt=0, le=MAX_SECONDS, description="Seconds from now within which it must have ended."),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, body: Any) -> Any:
+        return reject_unstorable(body)
+
+
+class FunctionTask(_Request):
+    """A task that runs a registered worker function."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"function": "count_words", "args": ["a text"]}]}
+    )
+
+    function: Name = Field(description="The name of the function.")
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    queue: Name | None = Field(None, description="Another queue than the function's own.")
+    priority: Priority = 0
+    delay: Delay | None = None
+    max_attempts: int | None = Field(None, ge=1, le=1000)
+    time_limit: float | None = Field(
+        None, ge=0.001, le=2_000_000, description="Seconds that one attempt may take."
+    )
+    timeout: Timeout | None = None
+    budget: Budget | None = None
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class ModelCall(_Request):
+    """A task that calls a local model, with a prompt or with messages."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "smollm2",
+                    "messages": [{"role": "user", "content": "Say hello."}],
+                    "max_tokens": 64,
+                    "budget": {"usd": "0.05"},
+                }
+            ]
+        }
+    )
+
+    model: Name = Field(description="The name of a registered model.")
+    prompt: str | None = Field(None, description="Text to continue, as it is.")
+    messages: list[Message] | None = Field(
+        None, description="A conversation, for the model's own chat template."
+    )
+    max_tokens: int = Field(512, ge=1, le=2**24)
+    n_ctx: int | None = Field(None, ge=8, le=2**24, description="Context length in tokens.")
+    temperature: float | None = Field(None, ge=0, le=10)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0, le=1_000_000)
+    min_p: float | None = Field(None, ge=0, le=1)
+    typical_p: float | None = Field(None, ge=0, le=1)
+    repeat_penalty: float | None = Field(None, ge=0, le=10)
+    presence_penalty: float | None = Field(None, ge=-10, le=10)
+    frequency_penalty: float | None = Field(None, ge=-10, le=10)
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    stop: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=64)
+    logit_bias: dict[str, float] | None = None
+    priority: Priority = 0
+    timeout: Timeout | None = None
+    budget: Budget | None = None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> "ModelCall":
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either a prompt or messages")
+        if self.prompt is not None and not self.prompt.strip():
+            raise ValueError("the prompt is empty")
+        return self
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the options that were given, as `Client.generate` takes them."""
+        return self.model_dump(
+            exclude={"model", "prompt", "messages", "max_tokens", "priority", "timeout", "budget"},
+            exclude_none=True,
+        )
+
+
+def _kind(body: Any) -> str:
+    named = body.get("model") if isinstance(body, dict) else getattr(body, "model", None)
+    return "model" if named is not None else "function"
+
+
+TaskRequest = Annotated[
+    Annotated[FunctionTask, Tag("function")] | Annotated[ModelCall, Tag("model")],
+    Discriminator(_kind),
+]
+
+
+class RunRequest(_Request):
+    """A run of a registered workflow, with what its whole tree may spend."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"workflow": "review", "args": ["paper.md"], "budget": {"usd": "0.50"}},
+            ]
+        }
+    )
+
+    workflow: Name = Field(description="The name of the coordinator.")
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    budget: Budget | None = None
+    weight: float = Field(1.0, ge=0.001, le=1_000_000, description="Its share of every queue.")
+    nesting: int = Field(
+        0, ge=0, le=100, description="Levels of coordinators that it may have beneath its root."
+    )
+    priority: Priority = 0
+    delay: Delay | None = None
+    timeout: Timeout | None = None
+
+
+class SignalRequest(_Request):
+    """A message for a coordinator that waits for it by name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"payload": {"approved": True}}]})
+
+    payload: Any = None

@@ -1,0 +1,75 @@
+"""Queues, workers and models, and whether the server is alive and ready."""
+
+from fastapi import APIRouter
+
+from lmx.api.http.responses import (
+    Health,
+    Models,
+    Queue,
+    Queues,
+    Worker,
+    Workers,
+    model_of,
+)
+from lmx.api.http.services import Shared
+from lmx.workflows import control, models, views
+from lmx.workflows.database import migrate
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/v1/queues", summary="List queues")
+def list_queues(services: Shared) -> Queues:
+    """Return all queues and how many tasks wait in each."""
+    found = views.list_queues(services.database)
+    return Queues(
+        queues=[
+            Queue(**{name: getattr(view, name) for name in Queue.model_fields}) for view in found
+        ]
+    )
+
+
+@router.post("/v1/queues/{name}/pause", summary="Pause a queue")
+def pause_queue(name: str, services: Shared) -> Queues:
+    """Let no further task of the queue start."""
+    control.pause_queue(services.database, name)
+    return list_queues(services)
+
+
+@router.post("/v1/queues/{name}/resume", summary="Resume a queue")
+def resume_queue(name: str, services: Shared) -> Queues:
+    """Let the queue's tasks start again."""
+    control.resume_queue(services.database, name)
+    return list_queues(services)
+
+
+@router.get("/v1/workers", summary="List workers")
+def list_workers(services: Shared) -> Workers:
+    """Return the worker processes that have not signed off."""
+    found = views.list_workers(services.database)
+    return Workers(
+        workers=[
+            Worker(**{name: getattr(view, name) for name in Worker.model_fields}) for view in found
+        ]
+    )
+
+
+@router.get("/v1/models", summary="List models")
+def list_models(services: Shared) -> Models:
+    """Return the local models that may be called."""
+    with services.database.connect(application_name="lmx api") as connection:
+        found = models.list_models(connection)
+    return Models(models=[model_of(row) for row in found])
+
+
+@router.get("/healthz", summary="Is the server alive?")
+async def alive() -> Health:
+    """Answer without looking at the database."""
+    return Health()
+
+
+@router.get("/readyz", summary="Is the server ready?")
+def ready(services: Shared) -> Health:
+    """Answer 503 with the reason unless the database answers and its schema is current."""
+    migrate.require_current(services.database)
+    return Health()

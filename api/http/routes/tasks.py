@@ -1,0 +1,93 @@
+"""/v1/tasks: submit a task, read it, wait for it, cancel it, put it back."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from starlette.concurrency import run_in_threadpool
+
+from lmx.api.http.parameters import IdempotencyKey, TaskId, Wait
+from lmx.api.http.requests import FunctionTask, ModelCall, TaskRequest
+from lmx.api.http.responses import Cancelled, Input, Submitted, Task, task_of
+from lmx.api.http.services import Services, Shared
+from lmx.api.http.submit import Submit, submit_once
+from lmx.workflows import control, views
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+
+@router.post("", status_code=201, summary="Submit a task")
+def submit_task(
+    body: Annotated[TaskRequest, Body()],
+    response: Response,
+    services: Shared,
+    key: IdempotencyKey = None,
+) -> Submitted:
+    """Queue one call of a worker function or of a local model; answered after the commit."""
+    if isinstance(body, ModelCall):
+        submit = _model_call(services, body, key)
+    else:
+        submit = _function_task(services, body, key)
+    task_id, created = submit_once(services, key, submit)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/v1/tasks/{task_id}"
+    return Submitted(id=task_id, created=created)
+
+
+def _function_task(services: Services, body: FunctionTask, key: str | None) -> Submit:
+    return lambda connection: services.client.enqueue(
+        body.function,
+        args=body.args,
+        kwargs=body.kwargs,
+        queue=body.queue,
+        priority=body.priority,
+        delay=body.delay,
+        max_attempts=body.max_attempts,
+        time_limit=body.time_limit,
+        timeout=body.timeout,
+        budget=body.budget,
+        idempotency_key=key,
+        connection=connection,
+    )
+
+
+def _model_call(services: Services, body: ModelCall, key: str | None) -> Submit:
+    messages = None if body.messages is None else [one.model_dump() for one in body.messages]
+    return lambda connection: services.client.generate(
+        model=body.model,
+        prompt=body.prompt,
+        messages=messages,
+        max_tokens=body.max_tokens,
+        priority=body.priority,
+        timeout=body.timeout,
+        budget=body.budget,
+        idempotency_key=key,
+        connection=connection,
+        **body.sampling(),
+    )
+
+
+@router.get("/{task_id}", summary="Read a task")
+async def read_task(task_id: TaskId, services: Shared, wait: Wait = 0) -> Task:
+    """Return the task as it is, or, with `wait`, as it is when it has ended or time is up."""
+    view = await services.following.task(task_id, wait)
+    return await run_in_threadpool(task_of, view)
+
+
+@router.get("/{task_id}/input", summary="Read a task's input")
+def read_input(task_id: TaskId, services: Shared) -> Input:
+    """Return what the task was given."""
+    found: Any = views.get_input(services.database, task_id)
+    return Input(id=task_id, input=found)
+
+
+@router.post("/{task_id}/cancel", summary="Cancel a task and its children")
+def cancel_task(task_id: TaskId, services: Shared) -> Cancelled:
+    """Cancel the task and all that it has spawned; what has ended already stays as it is."""
+    return Cancelled(cancelled=control.cancel(services.database, task_id))
+
+
+@router.post("/{task_id}/retry", summary="Put a dead letter back into its queue")
+def retry_task(task_id: TaskId, services: Shared) -> Task:
+    """Make a failed task ready again."""
+    control.retry(services.database, task_id)
+    return task_of(views.get_task(services.database, task_id))

@@ -1,0 +1,66 @@
+"""Runs the application under uvicorn until SIGTERM."""
+
+import logging
+import socket
+from contextlib import closing
+
+import uvicorn
+
+from lmx.api.address import listen, url_of
+from lmx.api.http.app import create_app
+from lmx.api.http.following import Following
+from lmx.api.http.services import Services
+from lmx.workflows.client import Client
+from lmx.workflows.config import Settings
+from lmx.workflows.database import migrate
+from lmx.workflows.database.connect import Database, resolve_database
+
+_log = logging.getLogger("lmx.api")
+_KEEP_ALIVE_S = 30
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which waits for open answers at its end: those that follow something end first."""
+
+    def __init__(self, config: uvicorn.Config, following: Following) -> None:
+        super().__init__(config)
+        self._following = following
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End long polls and streams, then shut down as uvicorn does."""
+        self._following.end()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until stopped. Raises PortTaken, ConfigError, DatabaseUnavailable, SchemaMismatch."""
+    with closing(listen(settings.api_host, settings.api_port)) as listener:
+        database = resolve_database(settings)
+        migrate.prepare(database)
+        _log.info("listening on %s", url_of(settings.api_host, settings.api_port))
+        run(database, listener, grace_s=settings.shutdown_grace_s)
+
+
+def run(database: Database, listener: socket.socket, *, grace_s: float) -> None:
+    """Serve `database` on a listening socket until stopped."""
+    host, port = listener.getsockname()[:2]
+    server = build(database, host, port, grace_s=grace_s)
+    server.run(sockets=[listener])
+
+
+def build(database: Database, host: str, port: int, *, grace_s: float) -> uvicorn.Server:
+    """Return a server that has not been started."""
+    client, following = Client(database), Following(database)
+    app = create_app(Services(database, client, following), host=host)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, int(grace_s)),
+    )
+    return _Server(config, following)
