@@ -1,7 +1,8 @@
 """One client or worker process of one system.
 
 python -m benchmarks.process ROLE SYSTEM SETTINGS DSN STAMPS [ARGUMENTS]; a client prints JSON.
-Roles: install; enqueue KIND FIRST COUNT; batch KIND FIRST COUNT; latency FIRST COUNT; work.
+Roles: install; enqueue KIND FIRST COUNT; batch KIND FIRST COUNT; latency FIRST COUNT; work;
+work-elsewhere (in a UTS namespace of its own, whose host name it changes).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -88,6 +90,9 @@ def main() -> None:
         case "latency":
             print(json.dumps(latency(adapter, *(int(a) for a in arguments))))
         case "work":
+            adapter.run_worker()
+        case "work-elsewhere":
+            socket.sethostname("elsewhere")
             adapter.run_worker()
         case _:
             raise SystemExit(f"benchmarks.process: no role {role!r}")

@@ -136,36 +136,47 @@ def _count(
     if result.error is not None or workload.counted is None:
         return
     try:
-        large = _counted_run(server, workload, entrant, workload.counted)
-        tiny = _counted_run(server, workload, entrant, 1)
+        with server.quiet():
+            large, tiny = (
+                _commits(server, workload, entrant, size) for size in (workload.counted, 1)
+            )
+            trips = [
+                _round_trips(server, workload, entrant, size) for size in (workload.counted, 1)
+            ]
     except TrialError as error:
         progress(f"{workload.name} {entrant.label}, counting: {error}")
         return
+    units = (workload.counted - 1) * workload.per_task
+    result.round_trips = (trips[0] - trips[1]) / units
     if large is None or tiny is None:
         progress(f"{workload.name} {entrant.label}: a client stayed connected, counts not known")
         return
-    units = (workload.counted - 1) * workload.per_task
-    spent = large[0] - tiny[0]
-    result.commits = spent.commits / units
-    result.writes = spent.writes / units
-    result.round_trips = (large[1] - tiny[1]) / units
+    spent = large - tiny
+    result.commits, result.writes = spent.commits / units, spent.writes / units
 
 
-def _counted_run(
-    server: Server, workload: Workload, entrant: Entrant, size: int
-) -> tuple[Counters, int] | None:
+def _commits(server: Server, workload: Workload, entrant: Entrant, size: int) -> Counters | None:
+    """What one run, without its preparation, made the server count."""
+    with Trial(server, entrant.system, entrant.settings) as trial:
+        workload.prepare(trial, size)
+        before = trial.counters()
+        workload.run(trial, size)
+        trial.stop_worker()
+        after = trial.counters()
+        return after - before if before is not None and after is not None else None
+
+
+def _round_trips(server: Server, workload: Workload, entrant: Entrant, size: int) -> int:
+    """The round trips of one run, through the relay, which slows it: commits are not taken here."""
     with (
         Relay(server.socket_directory) as relay,
         Trial(server, entrant.system, entrant.settings, relay.directory) as trial,
     ):
         workload.prepare(trial, size)
-        before, queued = trial.counters(), relay.round_trips
+        prepared = relay.round_trips
         workload.run(trial, size)
         trial.stop_worker()
-        after = trial.counters()
-        if before is None or after is None:
-            return None
-        return after - before, relay.round_trips - queued
+        return relay.round_trips - prepared
 
 
 def finite(value: float | None) -> float | None:

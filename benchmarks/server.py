@@ -9,6 +9,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +80,19 @@ class Server:
         self._admin.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """No autovacuum inside the block: its transactions would be counted too."""
+        self._set_autovacuum("off")
+        try:
+            yield
+        finally:
+            self._set_autovacuum("on")
+
+    def _set_autovacuum(self, value: str) -> None:
+        self._admin.execute(f"ALTER SYSTEM SET autovacuum = {value}".encode())
+        self._admin.execute("SELECT pg_reload_conf()")
 
     def wait_until_left(self, name: str) -> bool:
         """Wait until no client is connected: only then are its counters complete."""

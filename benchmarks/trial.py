@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ from benchmarks.stamps import Stamps
 _STAMP_SLOTS = 40_000
 _STOP_S = 15.0
 _CLIENT_S = 900.0
+# Namespaces of its own: a host name to change, and process ids that mean nothing outside.
+_ELSEWHERE = ("unshare", "--uts", "--pid", "--fork", "--mount-proc")
 
 
 class TrialError(RuntimeError):
@@ -83,22 +86,21 @@ class Trial:
         answer: dict[str, float] = json.loads(run.stdout.splitlines()[-1]) if run.stdout else {}
         return answer
 
-    def start_worker(self) -> psutil.Process:
-        """Start the one worker process."""
+    def start_worker(self, *, elsewhere: bool = False) -> psutil.Process:
+        """Start a worker process; `elsewhere` under the name and process ids of another host."""
+        command = self._command("work")
+        if elsewhere:
+            command = [*_ELSEWHERE, *self._command("work-elsewhere")]
         with self._errors.open("ab") as errors:
-            worker = subprocess.Popen(
-                self._command("work"), stdout=subprocess.DEVNULL, stderr=errors
-            )
+            worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         self._workers.append(worker)
         return psutil.Process(worker.pid)
 
     def kill_worker(self) -> float:
         """SIGKILL the worker and its children; the monotonic time at which it was sent."""
         worker = self._workers.pop()
-        doomed = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
         sent = time.monotonic()
-        for process in doomed:
-            process.kill()
+        _signal_tree(worker.pid, signal.SIGKILL)
         worker.wait()
         return sent
 
@@ -106,11 +108,11 @@ class Trial:
         """SIGTERM every worker, SIGKILL after a grace period."""
         while self._workers:
             worker = self._workers.pop()
-            worker.send_signal(signal.SIGTERM)
+            _signal_tree(worker.pid, signal.SIGTERM)
             try:
                 worker.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                worker.kill()
+                _signal_tree(worker.pid, signal.SIGKILL)
                 worker.wait()
 
     def wait_for_first_body(self, slots: range, timeout_s: float = 60.0) -> None:
@@ -158,3 +160,12 @@ class Trial:
             url = url.replace(str(self._server.socket_directory), str(self._relay_directory))
         module = [sys.executable, "-m", "benchmarks.process", role, self.system, self.settings]
         return [*module, url, os.fspath(self.stamps_path), *arguments]
+
+
+def _signal_tree(pid: int, number: signal.Signals) -> None:
+    """Signal a process and everything that it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in [*parent.children(recursive=True), parent]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)

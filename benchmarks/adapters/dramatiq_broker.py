@@ -16,7 +16,7 @@ from benchmarks.adapters.base import SLOTS, Adapter
 class DramatiqBroker(Adapter):
     """A Dramatiq broker driven by Dramatiq's own worker with one thread per slot."""
 
-    unfinished_sql = "SELECT count(*) FROM dramatiq.queue WHERE state <> 'done'"
+    unfinished_sql = "SELECT count(*) FROM dramatiq.queue WHERE state::text <> 'done'"
 
     def broker(self) -> Any:
         """A new broker on the database."""
