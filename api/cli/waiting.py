@@ -115,12 +115,16 @@ def failure_of_task(view: "TaskView") -> "LmxError":
 
 
 def _tell_if_unattended(opened: "Session", queue: str) -> None:
+    from lmx.api.supervisor.state import running_pid
     from lmx.workflows.views import list_workers
 
     workers = list_workers(opened.database)
-    if not any(worker.alive and queue in worker.queues for worker in workers):
-        kind = "worker" if queue == "default" else f"worker for the queue {queue!r}"
-        note(f"queued; no {kind} is running: start one with `lmx up`")
+    if any(worker.alive and queue in worker.queues for worker in workers):
+        return
+    if running_pid(opened.settings.home) is not None:
+        note(f"queued; no worker for the queue {queue!r} is ready yet, see lmx status")
+    else:
+        note("queued; no worker is running: start one with `lmx up`")
 
 
 def exit_code_of(view: "TaskView") -> None:

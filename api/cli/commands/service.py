@@ -72,7 +72,7 @@ def _print(view: "StatusView") -> None:
     if view.pid is None:
         write("lmx is not running; start it: lmx up")
     else:
-        write(f"lmx is {view.phase} (pid {view.pid}) since {duration(view.uptime_s)}")
+        write(f"lmx is {view.phase} (pid {view.pid}), up for {duration(view.uptime_s)}")
         if view.api_url:
             write(f"API        {view.api_url}")
     database = view.database

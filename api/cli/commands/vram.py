@@ -51,7 +51,7 @@ def _draw(device: "Device") -> None:
         f"{format_bytes(device.used)} of {format_bytes(device.cap)} booked,"
         f" {format_bytes(device.free)} free"
     )
-    for booking in device.bookings:
+    for booking in filter(lambda booking: booking.bytes, device.bookings):
         task = f"  task {booking.task_id}" if booking.task_id else ""
         colour = _COLOURS.get(booking.kind, "white")
         size = format_bytes(booking.bytes)
