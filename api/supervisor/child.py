@@ -14,7 +14,7 @@ from typing import Literal
 from lmx.api.supervisor.lines import Lines
 from lmx.api.supervisor.restarts import RestartHistory, RestartPolicy
 
-State = Literal["running", "restarting", "failed", "stopped"]
+State = Literal["starting", "running", "restarting", "failed", "stopped"]
 
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 _DRAIN_S = 1.0
@@ -52,7 +52,7 @@ class Child:
         events: ChildEvents,
     ) -> None:
         self.spec = spec
-        self.state: State = "restarting"
+        self.state: State = "starting"
         self.pid: int | None = None
         self.started_at: float | None = None
         self.restarts = 0

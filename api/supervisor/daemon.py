@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from lmx.api.supervisor.state import logs_folder, read_state, running_pid
+from lmx.api.supervisor.state import SupervisorState, logs_folder, read_state, running_pid
 from lmx.workflows.config import Settings, to_environment
 from lmx.workflows.errors import ConfigError, Conflict, LmxError, TimedOut
 
@@ -50,10 +50,15 @@ def start_detached(settings: Settings) -> int:
         if process.poll() is not None:
             lines = reasons.read_text(errors="replace").strip().splitlines() or ["no reason given"]
             raise StartError(lines[-1].removeprefix("lmx: "))
-        state = read_state(settings.home)
-        if state is not None and state.pid == process.pid and state.phase == "running":
+        if _is_up(read_state(settings.home), process.pid):
             return process.pid
         time.sleep(_POLL_S)
     raise TimedOut(
         f"lmx (pid {process.pid}) is not ready after {_START_S:g} s", hint=f"see {reasons.parent}"
     )
+
+
+def _is_up(state: SupervisorState | None, pid: int) -> bool:
+    if state is None or state.pid != pid or state.phase != "running":
+        return False
+    return all(child.state != "starting" for child in state.children)

@@ -59,8 +59,8 @@ class Guardian:
         if swept.requeued or swept.poisoned:
             self._output.line(
                 SUPERVISOR,
-                f"gave back {swept.requeued} tasks of dead processes;"
-                f" {swept.poisoned} became dead letters",
+                f"tasks of dead processes: {swept.requeued} given back,"
+                f" {swept.poisoned} made dead letters",
             )
 
     def _report(self, trouble: str) -> None:

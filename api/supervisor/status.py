@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChildView:
-    """A child of the supervisor; `state` is running, restarting, failed or stopped."""
+    """A child of the supervisor; `state` is starting, running, restarting, failed or stopped."""
 
     name: str
     state: str
