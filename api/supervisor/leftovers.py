@@ -7,6 +7,9 @@ import psutil
 
 from lmx.api.supervisor.state import ChildState, read_state
 
+# The kernel counts starts from the boot, whose time moves a little when the clock is set.
+_SAME_START_S = 2.0
+
 
 def end_leftovers(home: Path, grace_s: float) -> list[str]:
     """Stop what the last supervisor left running; return the names of those children.
@@ -35,7 +38,7 @@ def _process_of(child: ChildState) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(child.pid)
-        same = abs(process.create_time() - child.pid_started) < 0.1
+        same = abs(process.create_time() - child.pid_started) < _SAME_START_S
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None

@@ -23,6 +23,17 @@ class _LogFile(RotatingFileHandler):
         pass
 
 
+class Terminal(Console):
+    """Standard output, as far as it goes: `lmx up | head` goes on when its reader has left."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from now on, where rich would end the process."""
+        self.quiet = True
+
+
 class Output:
     """Writes each line to `<folder>/<name>.log` and, if there is one, to the terminal.
 

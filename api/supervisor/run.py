@@ -8,13 +8,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-
 from lmx.api.address import require_free_port, url_of
 from lmx.api.supervisor.child import Child, ChildEvents, ChildSpec
 from lmx.api.supervisor.guardian import Guardian
 from lmx.api.supervisor.leftovers import end_leftovers
-from lmx.api.supervisor.output import SUPERVISOR, Output, opened
+from lmx.api.supervisor.output import SUPERVISOR, Output, Terminal, opened
 from lmx.api.supervisor.restarts import ENVIRONMENT, RestartPolicy
 from lmx.api.supervisor.state import (
     ChildState,
@@ -57,7 +55,7 @@ def run_supervisor(
     has_api = any(spec.name == _API for spec in specs)
     with only_supervisor(settings.home):
         names = [spec.name for spec in specs]
-        console = Console(highlight=False) if terminal else None
+        console = Terminal() if terminal else None
         with opened(logs_folder(settings.home), names, console) as output:
             for name in end_leftovers(settings.home, settings.shutdown_grace_s):
                 output.line(SUPERVISOR, f"ended {name}, which its killed supervisor left running")

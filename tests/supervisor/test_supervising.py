@@ -87,6 +87,22 @@ def test_when_no_child_can_run_the_supervisor_ends_with_an_environment_error(
         eventually(lambda: lmx.printed("no process can run here"), "the reason")
 
 
+def test_a_reader_of_its_lines_that_leaves_stops_nothing(home: Path, database: Database) -> None:
+    with supervising(home, database, {"a": IDLE}, heard_until="[started") as lmx:
+        eventually(lambda: not lmx.reader.is_alive(), "the reader's end")
+        first = eventually(lambda: lmx.child("a"), "the first start")
+        assert first is not None
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGKILL)
+
+        def again() -> bool:
+            child = lmx.child("a")
+            return child is not None and child.state == "running" and child.restarts == 1
+
+        eventually(again, "the restart")
+        eventually(lambda: "signal SIGKILL" in (home / "logs" / "a.log").read_text(), "its line")
+
+
 def test_what_a_dead_child_leaves_in_its_group_is_killed(home: Path, database: Database) -> None:
     parent = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'input()'],"

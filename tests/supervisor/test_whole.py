@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -49,7 +49,7 @@ def answers(api: httpx2.Client) -> bool:
         return False
 
 
-def submit(api: httpx2.Client, path: str, body: dict[str, object]) -> int:
+def submit(api: httpx2.Client, path: str, body: Mapping[str, object]) -> int:
     """Submit when a worker has made the function known; return the id."""
 
     def accepted() -> httpx2.Response | None:

@@ -48,6 +48,7 @@ class Supervised:
 
     home: Path
     process: "subprocess.Popen[str]"
+    reader: threading.Thread = field(init=False)
     output: list[str] = field(default_factory=list)
 
     @property
@@ -103,9 +104,13 @@ def supervising(
     children: Mapping[str, str],
     *,
     policy: Mapping[str, Any] | None = None,
+    heard_until: str | None = None,
     **settings: str,
 ) -> Iterator[Supervised]:
-    """Run a supervisor whose children are Python programs, given by name; kill it at the end."""
+    """Run a supervisor whose children are Python programs, given by name; kill it at the end.
+
+    After the first line with `heard_until` in it nobody reads what it prints.
+    """
     commands = {name: [sys.executable, "-c", code] for name, code in children.items()}
     process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, json.dumps(commands), json.dumps(policy or {})],
@@ -115,8 +120,8 @@ def supervising(
         env=environment(home, database, **settings),
     )
     supervised = Supervised(home, process)
-    reader = threading.Thread(target=_collect, args=(process, supervised.output))
-    reader.start()
+    supervised.reader = threading.Thread(target=_collect, args=(supervised, heard_until))
+    supervised.reader.start()
     try:
         yield supervised
     except AssertionError as error:
@@ -125,9 +130,14 @@ def supervising(
     finally:
         process.kill()
         process.wait()
-        reader.join(timeout=10)
+        supervised.reader.join(timeout=10)
 
 
-def _collect(process: "subprocess.Popen[str]", output: list[str]) -> None:
-    assert process.stdout is not None
-    output.extend(line.rstrip("\n") for line in process.stdout)
+def _collect(supervised: Supervised, until: str | None) -> None:
+    stream = supervised.process.stdout
+    assert stream is not None
+    for line in stream:
+        supervised.output.append(line.rstrip("\n"))
+        if until is not None and until in line:
+            break
+    stream.close()
