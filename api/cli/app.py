@@ -53,7 +53,8 @@ def execute(args: Sequence[str]) -> int:
     """Run one command; return its exit code instead of exiting."""
     try:
         outcome = app(args=list(args), prog_name="lmx", standalone_mode=False)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # Typer and rich exit when the reader of a pipe has left, which is its right.
         return 0
     except KeyboardInterrupt:
         typer.echo(err=True)
@@ -62,6 +63,7 @@ def execute(args: Sequence[str]) -> int:
         if os.environ.get("LMX_DEBUG") == "1":
             raise
         line, code = explain(error)
-        typer.echo(line, err=True)
+        if line:
+            typer.echo(line, err=True)
         return code
     return outcome if isinstance(outcome, int) else 0

@@ -1,0 +1,86 @@
+"""`lmx doctor`: what is amiss is found, and said with what to do."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmx.workflows.models import Model, add_model
+from tests.support.command import Lmx
+from tests.support.hands import Hands
+
+
+def findings(lmx: Lmx) -> dict[str, dict[str, Any]]:
+    """What the doctor says, by subject."""
+    return {check["subject"]: check for check in lmx("doctor", "--json").json}
+
+
+@pytest.fixture
+def healthy(lmx: Lmx, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Lmx:
+    """A command on a machine whose API port is free."""
+    monkeypatch.setenv("LMX_API_PORT", str(free_port))
+    return lmx
+
+
+def test_a_healthy_machine_passes(healthy: Lmx) -> None:
+    result = healthy("doctor", "--json")
+    assert result.code == 0
+    states = {check["subject"]: check["state"] for check in result.json}
+    for subject in ("python", "engine", "disk", "database", "schema", "port"):
+        assert states[subject] == "ok", subject
+
+
+def test_every_finding_that_is_not_ok_says_what_to_do(healthy: Lmx) -> None:
+    for check in healthy("doctor", "--json").json:
+        assert (check["advice"] is None) == (check["state"] == "ok")
+
+
+def test_it_starts_nothing(healthy: Lmx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LMX_DATABASE_URL")
+    check = findings(healthy)["database"]
+    assert (check["state"], "is stopped" in check["text"]) == ("ok", True)
+    assert not (Path(healthy.environment["LMX_HOME"]) / "postgres").exists()
+
+
+def test_a_database_that_is_down_fails(
+    healthy: Lmx, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("LMX_DATABASE_URL", f"postgresql://u:secret@127.0.0.1:{free_port}/x")
+    result = healthy("doctor")
+    assert result.code == 5
+    assert "nothing listens there" in result.out
+    assert "secret" not in result.out
+
+
+def test_a_taken_port_fails(healthy: Lmx, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("LMX_API_PORT", str(taken.getsockname()[1]))
+        check = findings(healthy)["port"]
+    assert check["state"] == "fail"
+    assert "LMX_API_PORT" in check["advice"]
+
+
+def test_a_schema_that_is_behind_fails_with_the_command(healthy: Lmx) -> None:
+    healthy("db", "downgrade", "base", "--yes")
+    check = findings(healthy)["schema"]
+    assert (check["state"], check["advice"]) == ("fail", "run: lmx db upgrade")
+
+
+def test_a_model_file_that_was_changed_or_lost_is_found(
+    healthy: Lmx, hands: Hands, tmp_path: Path
+) -> None:
+    for name, content in (("changed", b"abcd"), ("lost", None)):
+        path = tmp_path / f"{name}.gguf"
+        if content is not None:
+            path.write_bytes(content)
+        add_model(hands.conn, Model(name, str(path), "0" * 64, 4, 512))
+    found = findings(healthy)
+    assert "its hash differs" in found["model changed"]["text"]
+    assert "No such file" in found["model lost"]["text"]
+    assert "lmx models add --replace --name lost" in found["model lost"]["advice"]
+
+
+def test_an_unusable_device_fails(healthy: Lmx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMX_DEVICE", "cuda:99")
+    assert findings(healthy)["engine"]["state"] == "fail"

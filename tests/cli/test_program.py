@@ -1,0 +1,95 @@
+"""The program itself: how fast it answers, its help, its pipes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lmx.api.cli.app import app
+from tests.support.command import Lmx
+from tests.support.hands import Hands
+from tests.support.processes import run_python
+
+COMMANDS = [
+    "up",
+    "down",
+    "status",
+    "enqueue",
+    "run",
+    "runs",
+    "show",
+    "wait",
+    "logs",
+    "resume",
+    "retry",
+    "cancel",
+    "pause",
+    "fork",
+    "signal",
+    "models",
+    "db",
+    "vram",
+    "budget",
+    "demo",
+    "doctor",
+    "version",
+]
+
+SLOW_TO_IMPORT = ("psycopg", "sqlalchemy", "alembic", "fastapi", "dramatiq", "psutil", "lmx.engine")
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import sys; from lmx.api.cli.app import execute; execute(['--help']);"
+        f"print('slow:', [name for name in {SLOW_TO_IMPORT!r} if name in sys.modules])"
+    )
+    assert run_python(code).splitlines()[-1] == "slow: []"
+
+
+def test_all_commands_are_there(lmx: Lmx) -> None:
+    listed = lmx("--help").out
+    for command in COMMANDS:
+        assert f" {command} " in listed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(lmx: Lmx, command: str) -> None:
+    result = lmx(command, "--help")
+    assert result.code == 0
+    assert "Usage: lmx" in result.out
+
+
+def test_without_a_command_it_shows_its_help(lmx: Lmx) -> None:
+    result = lmx()
+    assert (result.code, result.err) == (2, "")
+    assert "Usage: lmx" in result.out
+
+
+def test_version_names_both_distributions(lmx: Lmx) -> None:
+    lines = lmx("version").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["lmx", "lmx-engine"]
+
+
+def test_a_reader_that_leaves_early_is_no_error(lmx: Lmx, hands: Hands) -> None:
+    for _ in range(3):
+        lmx("enqueue", "--function", "call")
+    process = lmx.start("runs", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=30) == 0
+    process.stderr.close()
+
+
+def test_the_installed_script_is_the_same_program(lmx: Lmx) -> None:
+    code = "import sys; sys.argv = ['lmx', 'version']; from lmx.api.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(lmx.environment),
+    )
+    assert done.stdout.startswith("lmx ")
+    assert app.info.name == "lmx"
