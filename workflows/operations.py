@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 import psycopg
 
+from lmx.workflows.closing import closing_rounds
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.sql import statement
 
@@ -117,8 +118,8 @@ def send(
             cursors.append(_run(conn, kind, by_kind[kind]))
         if kind == "spawn" and (escrows := _escrows(operations)):
             _run(conn, "escrow", escrows)
-    if closing := [op.task_id for op in operations if op.closes]:
-        conn.execute(statement("close_budgets"), {"ids": closing}, prepare=True)
+    for ids in closing_rounds((op.task_id, op.parent_id) for op in operations if op.closes):
+        conn.execute(statement("close_budgets"), {"ids": ids}, prepare=True)
     if events := [{"id": op.task_id, "seq": op.seq, **op.event} for op in operations if op.event]:
         _run(conn, "events", events)
     return cursors

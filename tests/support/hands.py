@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import psycopg
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Applied, Operation, apply
 from lmx.workflows.sql import statement
+from tests.support.eventually import eventually
 
 QUEUE = "work"
 COORDINATORS = "minds"
@@ -85,7 +85,7 @@ class Hands:
     def claim(self, queue: str = QUEUE, slots: int = 1) -> list[Lease]:
         """Claim up to `slots` tasks."""
         args = {"queue": queue, "slots": slots, "worker": self.worker}
-        args |= {"tasks": True, "messages": True}
+        args |= {"tasks": True, "messages": True, "only": None}
         return [Lease.from_row(row) for row in self.conn.execute(statement("claim"), args)]
 
     def take(self, queue: str = QUEUE) -> Lease:
@@ -218,8 +218,11 @@ def finishing(
     )
 
 
-def locked(conn: psycopg.Connection[Any], pid: int) -> bool:
-    """Whether the backend `pid` waits for a lock."""
-    row = conn.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid]).fetchone()
-    assert row is not None
-    return bool(row[0])
+def until_blocked_by(holder: Hands, watcher: Hands) -> None:
+    """Wait until some transaction waits for a lock that `holder`'s open transaction has."""
+    pid = holder.conn.info.backend_pid
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND %s = ANY(pg_blocking_pids(pid))"
+    )
+    eventually(lambda: watcher.value(query, pid), "a transaction that waits for another")

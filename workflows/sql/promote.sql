@@ -20,7 +20,8 @@ WITH due AS (
     WHERE t.id = due.id
     RETURNING t.queue, t.state
 ), told AS (
-    SELECT pg_notify('lmx:' || queue, '') FROM (SELECT DISTINCT queue FROM woken WHERE state = 'ready') w
+    SELECT pg_notify('lmx:' || queue, '')
+    FROM (SELECT DISTINCT queue FROM woken WHERE state = 'ready') w
 )
 SELECT (SELECT count(*) FROM woken) AS woken,
        (SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 FROM lmx.tasks

@@ -28,8 +28,10 @@ WITH given AS (
                            budgeted, input)
     SELECT child, root_id, id, 'coordinator', key, role,
            CASE role WHEN 'worker' THEN 0 ELSE least(nesting, room - 1) END, queue, name,
-           CASE WHEN delay IS NULL AND NOT shelved THEN 'ready' ELSE 'scheduled' END::lmx.task_state,
-           CASE WHEN shelved THEN 'infinity' ELSE now() + make_interval(secs => delay) END, pass - priority * 1000.0, priority, max_attempts,
+           CASE WHEN delay IS NULL AND NOT shelved THEN 'ready'
+                ELSE 'scheduled' END::lmx.task_state,
+           CASE WHEN shelved THEN 'infinity' ELSE now() + make_interval(secs => delay) END,
+           pass - priority * 1000.0, priority, max_attempts,
            time_limit_ms, now() + make_interval(secs => timeout), budgeted, input
     FROM placed
     ON CONFLICT (parent_id, key) WHERE parent_id IS NOT NULL DO NOTHING
