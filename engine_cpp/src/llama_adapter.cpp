@@ -198,7 +198,9 @@ Footprint footprint(const llama_context* context, const Device& device) {
   Bytes all_weights = 0;
   for (const auto& [buffer_type, part] : llama_get_memory_breakdown(context)) {
     all_weights = add_saturating(all_weights, part.model);
-    if (device.is_cpu || ggml_backend_buft_get_device(buffer_type) == device.handle) {
+    const bool on_device = !ggml_backend_buft_is_host(buffer_type) &&  // pinned host memory is not
+                           ggml_backend_buft_get_device(buffer_type) == device.handle;
+    if (device.is_cpu || on_device) {
       bytes.weights = add_saturating(bytes.weights, part.model);
       bytes.kv = add_saturating(bytes.kv, part.context);
       bytes.compute = add_saturating(bytes.compute, part.compute);

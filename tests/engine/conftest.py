@@ -28,11 +28,14 @@ def larger_model(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def make_engine() -> Iterator[MakeEngine]:
-    """Makes engines on the CPU that are closed after the test."""
+    """Makes engines on the CPU that are closed after the test.
+
+    One thread each: tests run in parallel, and threads that wait for a core hold each other up.
+    """
     engines: list[Engine] = []
 
     def make(**options: object) -> Engine:
-        engine = Engine(device="cpu", threads=2, **options)  # type: ignore[arg-type]
+        engine = Engine(device="cpu", threads=1, **options)  # type: ignore[arg-type]
         engines.append(engine)
         return engine
 

@@ -51,6 +51,13 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, complaint: 
     assert str(path) in str(refusal.value)
 
 
+def test_what_a_file_says_cannot_steer_the_terminal(model: Path, tmp_path: Path) -> None:
+    with model.open("rb") as whole:
+        header = whole.read(HEADER).replace(b"Smollm2 135M", b"\x1b[2J\r\n135M  ", 1)
+    path = damaged(model, tmp_path / "escape.gguf", header)
+    assert inspect_model(path).name.startswith("?[2J??135M")
+
+
 def test_a_truncated_model_is_refused(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "truncated.gguf"
     with model.open("rb") as whole:
@@ -121,7 +128,7 @@ def test_a_file_replaced_on_disk_is_a_new_model(
 
 
 def test_quantising_makes_another_model_or_leaves_nothing(model: Path, tmp_path: Path) -> None:
-    target = quantize(model, tmp_path / "small.gguf", "Q4_0", threads=2)
+    target = quantize(model, tmp_path / "small.gguf", "Q4_0", threads=1)
     assert inspect_model(target).quantization == "Q4_0"
     with pytest.raises(EngineError, match="no weight format 'Q99'; use one of F32"):
         quantize(model, tmp_path / "other.gguf", "Q99")

@@ -34,8 +34,10 @@ class Engine:
 
     ``device`` is "cpu", "auto" (the first GPU, else the CPU) or a name such as "cuda:0".
     ``cap_bytes`` defaults to 90 % of the device's memory. ``threads`` (CPU) defaults to the cores
-    that this process may use. ``max_slots`` limits the sequences of one context. A request that
-    has waited for more than ``patience_s`` seconds is not overtaken any more by smaller ones.
+    that this process may use, less one: all threads wait for the slowest, so a core that other
+    processes need as well makes generation many times slower. ``max_slots`` limits the sequences
+    of one context. A request that has waited for more than ``patience_s`` seconds is not overtaken
+    any more by smaller ones.
 
     Thread-safe. Close it, or use it as a context manager.
     """
@@ -54,7 +56,11 @@ class Engine:
         if not 0 < max_slots < 2**31 or (threads is not None and not 0 < threads < 2**31):
             raise InvalidRequest("threads and max_slots must be 1 or more")
         self._core = _core.Engine(
-            device, cap_bytes, cpu_count() if threads is None else threads, max_slots, patience_s
+            device,
+            cap_bytes,
+            max(1, cpu_count() - 1) if threads is None else threads,
+            max_slots,
+            patience_s,
         )
         # The engine's thread must not outlive the interpreter.
         self._close_at_exit = _closer(self._core)

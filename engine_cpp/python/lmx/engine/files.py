@@ -221,15 +221,15 @@ def describe(path: str) -> dict[str, object]:
     try:
         info = _core.inspect(path)
     except ModelFileError as error:
-        return {"error": str(error)}
+        return {"error": _printable(str(error))}
     except Exception as error:
-        return {"error": f"{path}: cannot be used: {error}"}
+        return {"error": _printable(f"{path}: cannot be used: {error}")}
     return asdict(
         ModelInfo(
             path=info.path,
             size_bytes=info.size_bytes,
-            arch=info.arch,
-            name=info.name,
+            arch=_printable(info.arch),
+            name=_printable(info.name),
             quantization=info.quantization,
             n_params=info.n_params,
             n_layers=info.n_layers,
@@ -241,3 +241,8 @@ def describe(path: str) -> dict[str, object]:
             adds_bos=info.adds_bos,
         )
     )
+
+
+def _printable(text: str) -> str:
+    """Without control characters: what a file says must not steer the terminal that shows it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
