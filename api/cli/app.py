@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,7 +25,6 @@ from lmx.api.cli.failures import EXIT_INTERRUPTED, explain
 
 app = typer.Typer(
     name="lmx",
-    help="Durable runs of language-model agents, on Postgres.",
     epilog="Start with: lmx up, then lmx enqueue 'Say hello' --wait. Something amiss? lmx doctor.",
     no_args_is_help=True,
     add_completion=True,
@@ -35,6 +34,24 @@ app = typer.Typer(
 for group in (submit, run, observe, control, models, service, database, budget, vram, doctor, demo):
     group.add_to(app)
 version.add_to(app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        version.version()
+        raise typer.Exit
+
+
+@app.callback()
+def lmx(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the versions.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Durable runs of language-model agents, on Postgres."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -1,12 +1,17 @@
 """Reads what the user hands over: a prompt from arguments, a file or a pipe; JSON; key=value."""
 
 import contextlib
+import select
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from lmx.api.cli.output import note
 from lmx.workflows.errors import InvalidInput, TooLarge
+
+#: Seconds of silence on standard input after which a person is told what the command waits for.
+_PATIENCE_S = 1.0
 
 
 def read_prompt(words: Sequence[str], file: Path | None) -> str:
@@ -56,14 +61,15 @@ def parse_json(text: str, what: str) -> Any:
 def parse_call(words: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     """Read a function's arguments: JSON values or plain words, and key=value pairs.
 
-    `key=@FILE` stands for the file's text. Raises InvalidInput, TooLarge.
+    `key=@FILE` stands for the file's text, `key=@FILE.json` for its value. Raises InvalidInput,
+    TooLarge.
     """
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if equals and name.isidentifier():
-            kwargs[name] = read_file(Path(value[1:])) if value.startswith("@") else _value(value)
+            kwargs[name] = _file_value(value) if value.startswith("@") else _value(value)
         else:
             args.append(_value(word))
     return args, kwargs
@@ -87,6 +93,10 @@ def parse_budget(amounts: Sequence[str]) -> dict[str, int] | None:
     return budget or None
 
 
+def _file_value(text: str) -> Any:
+    return parse_json(text, text[1:]) if text.endswith(".json") else read_file(Path(text[1:]))
+
+
 def _value(text: str) -> Any:
     import json
 
@@ -98,6 +108,9 @@ def _value(text: str) -> Any:
 def _piped_input() -> IO[bytes] | None:
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         return None
+    with contextlib.suppress(OSError, ValueError):
+        if not select.select([sys.stdin.fileno()], [], [], _PATIENCE_S)[0]:
+            note("reading the rest of the prompt from standard input; if there is none: </dev/null")
     return sys.stdin.buffer
 
 

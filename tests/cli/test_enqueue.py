@@ -1,5 +1,6 @@
 """`lmx enqueue`: what is queued, and what is printed where."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,18 @@ def test_the_largest_live_device_decides_what_can_never_fit(
         [hands.worker],
     )
     assert lmx("enqueue", "hi", "--n-ctx", "4096").code == 0
+
+
+def test_says_so_when_it_waits_for_standard_input(lmx: Lmx, model: str) -> None:
+    process = lmx.start("enqueue", "hi", stdin=subprocess.PIPE)
+    assert process.stderr is not None
+    assert "reading the rest of the prompt" in process.stderr.readline()
+    assert prompt_of(lmx, lmx.finish(process).out) == "hi"
+
+
+def test_a_named_argument_can_come_from_a_file(lmx: Lmx, hands: Hands, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("[text]", encoding="utf-8")
+    (tmp_path / "b.json").write_text('{"x": 1}', encoding="utf-8")
+    printed = lmx("run", "review", f"a=@{tmp_path / 'a.md'}", f"b=@{tmp_path / 'b.json'}").out
+    given = get_input(lmx.database, int(printed))
+    assert given["kwargs"] == {"a": "[text]", "b": {"x": 1}}

@@ -68,6 +68,7 @@ def test_without_a_command_it_shows_its_help(lmx: Lmx) -> None:
 def test_version_names_both_distributions(lmx: Lmx) -> None:
     lines = lmx("version").out.splitlines()
     assert [line.split()[0] for line in lines] == ["lmx", "lmx-engine"]
+    assert lmx("--version").out.splitlines() == lines
 
 
 def test_a_reader_that_leaves_early_is_no_error(lmx: Lmx, hands: Hands) -> None:

@@ -57,11 +57,13 @@ class Lmx:
         captured = self._capsys.readouterr()
         return Result(code, captured.out, captured.err)
 
-    def start(self, *args: str | int | Path) -> "subprocess.Popen[str]":
+    def start(
+        self, *args: str | int | Path, stdin: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[str]":
         """Start a command as a process of its own, for one that waits."""
         return subprocess.Popen(
             [sys.executable, "-m", "lmx.api.cli", *map(str, args)],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -25,7 +25,9 @@ def run(
     workflow: Annotated[str, typer.Argument(help="The coordinator's name.")],
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(help="Its arguments: JSON or plain words, key=value, key=@FILE for a text."),
+        typer.Argument(
+            help="Its arguments: JSON or plain words, key=value, key=@TEXT_FILE, key=@FILE.json."
+        ),
     ] = None,
     budget: Annotated[
         list[str] | None,
