@@ -16,7 +16,7 @@ WITH given AS (
            CASE WHEN NOT g.children THEN 0
                 WHEN g.need IS NULL THEN g.open
                 ELSE least(g.open, g.need) END AS waits,
-           (g.children AND g.open = 0)
+           (coalesce(g.children, false) AND g.open = 0)
            OR (g.wake_at IS NOT NULL AND to_timestamp(g.wake_at) <= clock_timestamp())
            OR (g.signal IS NOT NULL AND EXISTS (
                    SELECT FROM lmx.signals s WHERE s.task_id = g.id AND s.name = g.signal
