@@ -84,9 +84,18 @@ class Hands:
 
     def claim(self, queue: str = QUEUE, slots: int = 1) -> list[Lease]:
         """Claim up to `slots` tasks."""
-        args = {"queue": queue, "slots": slots, "worker": self.worker}
-        args |= {"tasks": True, "messages": True, "only": None}
+        args = self._claiming(queue, slots)
         return [Lease.from_row(row) for row in self.conn.execute(statement("claim"), args)]
+
+    def explain_claim(self, queue: str = QUEUE, slots: int = 1) -> dict[str, Any]:
+        """Claim, and return the plan of the claim as it was executed."""
+        query = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement("claim")
+        plan: dict[str, Any] = self._scalar(query, self._claiming(queue, slots))[0]["Plan"]
+        return plan
+
+    def _claiming(self, queue: str, slots: int) -> dict[str, Any]:
+        row = {"queue": queue, "slots": slots, "worker": self.worker}
+        return row | {"tasks": True, "messages": True, "only": None}
 
     def take(self, queue: str = QUEUE) -> Lease:
         """Claim exactly one task."""
