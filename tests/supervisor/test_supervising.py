@@ -90,16 +90,13 @@ def test_when_no_child_can_run_the_supervisor_ends_with_an_environment_error(
 def test_a_reader_of_its_lines_that_leaves_stops_nothing(home: Path, database: Database) -> None:
     with supervising(home, database, {"a": IDLE}, heard_until="[started") as lmx:
         eventually(lambda: not lmx.reader.is_alive(), "the reader's end")
-        first = eventually(lambda: lmx.child("a"), "the first start")
-        assert first is not None
-        assert first.pid is not None
-        os.kill(first.pid, signal.SIGKILL)
 
-        def again() -> bool:
+        def pid(restarts: int) -> int:
             child = lmx.child("a")
-            return child is not None and child.state == "running" and child.restarts == 1
+            return (child and child.restarts == restarts and child.pid) or 0
 
-        eventually(again, "the restart")
+        os.kill(eventually(lambda: pid(0), "the start"), signal.SIGKILL)
+        eventually(lambda: pid(1), "the restart")
         eventually(lambda: "signal SIGKILL" in (home / "logs" / "a.log").read_text(), "its line")
 
 

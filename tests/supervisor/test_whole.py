@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -13,6 +14,7 @@ import pytest
 from lmx.api.supervisor import StatusView, start_detached, status, stop
 from lmx.api.supervisor.daemon import StartError
 from lmx.workflows.config import Settings
+from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import Conflict
 from tests.support.eventually import eventually
 from tests.support.supervised import gone
@@ -21,11 +23,18 @@ FLOW = str(Path(__file__).with_name("flow.py"))
 
 
 @pytest.fixture
-def settings(home: Path) -> Iterator[Settings]:
+def settings(home: Path, database: Database) -> Iterator[Settings]:
     """Settings whose leases last so long that no test waits for one to expire."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    yield Settings(home=home, api_port=port, workflow_modules=(FLOW,), lease_s=600, heartbeat_s=200)
+    yield Settings(
+        home=home,
+        database_url=database.conninfo,
+        api_port=port,
+        workflow_modules=(FLOW,),
+        lease_s=600,
+        heartbeat_s=200,
+    )
     stop(Settings(home=home, shutdown_grace_s=5))
 
 
@@ -67,6 +76,7 @@ def lines(file: Path) -> list[str]:
 
 
 def test_it_starts_works_tells_and_stops(settings: Settings, api: httpx2.Client) -> None:
+    settings = replace(settings, database_url=None)
     pid = start_detached(settings)
     eventually(lambda: answers(api), "the API", within_s=60)
     task_id = submit(api, "/v1/tasks", {"function": "double", "args": [21]})
@@ -117,10 +127,11 @@ def test_a_run_goes_on_after_all_processes_were_killed(
     run_id = submit(api, "/v1/runs", run)
     eventually(lambda: lines(tmp_path / "began"), "the second child's start")
 
-    children = [psutil.Process(one.pid) for one in status(settings).children if one.pid]
-    for process in [psutil.Process(pid), *children]:
+    pids = [pid, *(one.pid for one in status(settings).children if one.pid)]
+    processes = [psutil.Process(one) for one in pids]
+    for process in processes:
         process.kill()
-    for process in children:
+    for process in processes:
         eventually(lambda process=process: gone(process), "its end")  # type: ignore[misc]
     (tmp_path / "gate").touch()
     start_detached(settings)
