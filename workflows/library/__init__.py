@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Final
 
-MODULES: Final = ("graph",)
+MODULES: Final = ("agent", "graph")
 
 
 def load() -> None:
