@@ -40,11 +40,12 @@ class Stage:
         The supervisor is stopped first, so that it can neither restart a child nor warn one.
         """
         supervisor = running_pid(self.settings.home)
-        state = read_state(self.settings.home)
-        if supervisor is None or state is None:
+        if supervisor is None:
             return []
         os.kill(supervisor, signal.SIGSTOP)
-        victims = [(child.name, child.pid) for child in state.children if child.pid]
+        state = read_state(self.settings.home)
+        children = state.children if state else ()
+        victims = [(child.name, child.pid) for child in children if child.pid]
         victims.append(("supervisor", supervisor))
         processes = [psutil.Process(pid) for _, pid in victims if psutil.pid_exists(pid)]
         for process in processes:
