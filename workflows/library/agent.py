@@ -1,12 +1,12 @@
 """A run led by a model: it says what to spawn, sees the results, and ends when it has an answer.
 
-The model answers each turn with one JSON object: `{"spawn": [{"prompt": ..., "model": ...}]}` asks
-for workers, `{"answer": ...}` ends the run. The engine's budget and the bounds of this module hold
-whatever the model asks for.
+The model answers each turn with one JSON object: `{"spawn": [{"prompt": ...}]}` asks for workers,
+`{"answer": ...}` ends the run. The run's budget and the bounds on turns and workers hold whatever
+the model asks for.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from lmx.workflows.coordinators import Child, ChildFailed, Context
@@ -16,7 +16,7 @@ from lmx.workflows.registry import coordinator
 _PROTOCOL: Final = """You lead a team of workers. Answer with one JSON object and nothing else.
 To give out work: {"spawn": [{"prompt": "a complete instruction for one worker"}, ...]}
 To end: {"answer": "the final answer"}
-A worker sees only its own prompt. You have {turns} turns; each may spawn up to {workers} workers."""
+A worker sees only its own prompt. You have {turns} turns, each of up to {workers} workers."""
 
 _AGAIN: Final = (
     "That was not one JSON object with either 'spawn' or 'answer' ({reason}). Try again."
@@ -48,13 +48,13 @@ def agent(
             continue
         if isinstance(wish, str):
             return {"answer": wish, "turns": turn}
-        children = [_spawn(ctx, work, worker_model or model, max_tokens) for work in wish]
+        children = [_spawn(ctx, prompt, worker_model or model, max_tokens) for prompt in wish]
         messages.append(_said("user", _report(ctx.gather(*children, return_exceptions=True))))
     raise TaskFailed(f"the model gave no answer within {max_turns} turns")
 
 
-def parse(text: str, max_workers: int) -> str | list[Mapping[str, Any]]:
-    """Read a model's wish: its answer, or the work it gives out.
+def parse(text: str, max_workers: int) -> str | list[str]:
+    """Read a model's wish: its answer, or the prompts of the workers it asks for.
 
     Takes the first JSON object within the text. Raises InvalidInput saying what is wrong.
     """
@@ -68,10 +68,10 @@ def parse(text: str, max_workers: int) -> str | list[Mapping[str, Any]]:
         raise InvalidInput("it has neither 'answer' nor a list 'spawn'")
     if len(work) > max_workers:
         raise InvalidInput(f"it asks for {len(work)} workers, {max_workers} are allowed")
-    for one in work:
-        if not isinstance(one, dict) or not str(one.get("prompt") or "").strip():
-            raise InvalidInput("each worker needs a 'prompt'")
-    return work
+    prompts = [one.get("prompt") if isinstance(one, dict) else None for one in work]
+    if not all(isinstance(prompt, str) and prompt.strip() for prompt in prompts):
+        raise InvalidInput("each worker needs a 'prompt'")
+    return prompts
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -86,13 +86,9 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
                 yield found
 
 
-def _spawn(ctx: Context, work: Mapping[str, Any], model: str, most: int) -> Child[dict[str, Any]]:
-    asked = work.get("model")
+def _spawn(ctx: Context, prompt: str, model: str, most: int) -> Child[dict[str, Any]]:
     return ctx.generate(
-        key="worker",
-        model=asked if isinstance(asked, str) else model,
-        messages=[_said("user", str(work["prompt"]))],
-        max_tokens=most,
+        key="worker", model=model, messages=[_said("user", prompt)], max_tokens=most
     )
 
 
