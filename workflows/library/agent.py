@@ -68,10 +68,14 @@ def parse(text: str, max_workers: int) -> str | list[str]:
         raise InvalidInput("it has neither 'answer' nor a list 'spawn'")
     if len(work) > max_workers:
         raise InvalidInput(f"it asks for {len(work)} workers, {max_workers} are allowed")
-    prompts = [one.get("prompt") if isinstance(one, dict) else None for one in work]
-    if not all(isinstance(prompt, str) and prompt.strip() for prompt in prompts):
+    return [_prompt_of(one) for one in work]
+
+
+def _prompt_of(work: Any) -> str:
+    prompt = work.get("prompt") if isinstance(work, dict) else None
+    if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidInput("each worker needs a 'prompt'")
-    return prompts
+    return prompt
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
