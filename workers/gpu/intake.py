@@ -66,11 +66,13 @@ class GpuIntake(Intake):
     def _choose(self, rows: Sequence[tuple[int, str, int | None]], slots: int) -> Choice:
         jobs: dict[int, tuple[str, int]] = {}
         fits: dict[int, EngineFit | None] = {}
+        if any(self.models.find(name) is None for _, name, _ in rows):
+            self.models.refresh()
         for task, name, n_ctx in rows:
             model = self.models.find(name)
             if model is None:
                 fits[task] = None
-            elif self.models.is_here(model):
+            elif self.models.is_checked(model):
                 jobs[task] = (model.path, n_ctx or model.n_ctx)
         fits.update(self._plan(jobs))
         now = monotonic()

@@ -25,7 +25,7 @@ class GpuWorker:
     def __init__(self, settings: Settings, database: Database, slots: int) -> None:
         self.engine = _open_engine(settings, slots)
         self._pool = HotPool(database)
-        self.models = LocalModels(self._pool)
+        self.models = LocalModels(self._pool, self._freed)
         self._intake: GpuIntake | None = None
         with self._pool.borrow() as conn:
             self.device = DeviceRow.register(conn, self.engine)
@@ -52,7 +52,9 @@ class GpuWorker:
         return self._intake.started(task_id) if self._intake else 0.0
 
     def _freed(self) -> None:
-        self.process.committer.hint(GPU)
+        """Something may fit now that did not, or may be claimed that was not known."""
+        if self._intake is not None:
+            self.process.committer.hint(GPU)
 
     def _sync(self, conn: psycopg.Connection[Any]) -> None:
         self.models.refresh()
