@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lmx.workflows.config import Settings, load_settings
+from lmx.workflows.config import Settings, load_settings, to_environment
 from lmx.workflows.errors import ConfigError
 
 
@@ -97,3 +97,28 @@ def test_a_bad_file_is_one_line_with_its_path(tmp_path: Path, content: str, comp
 
 def test_the_password_in_the_database_url_is_not_shown() -> None:
     assert "secret" not in repr(Settings(database_url="postgresql://lmx:secret@db/lmx"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(home=Path("/h")),
+        Settings(
+            home=Path("/h"),
+            database_url="postgresql://lmx:a@b@db/lmx",
+            api_port=1,
+            vram_cap=400 << 20,
+            workflow_modules=("flows", "/a/b.py"),
+            worker_slots=3,
+            lease_s=2.5,
+            heartbeat_s=0.5,
+        ),
+    ],
+)
+def test_a_child_process_reads_the_same_settings_whatever_its_parent_was_given(
+    settings: Settings,
+) -> None:
+    parent = {"LMX_DATABASE_URL": "postgresql://other", "LMX_VRAM_CAP": "1GiB", "PATH": "/bin"}
+    child = to_environment(settings, parent)
+    assert load_settings(child) == settings
+    assert child["PATH"] == "/bin"

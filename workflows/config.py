@@ -126,17 +126,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def to_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment variables from which `load_settings` reads these settings.
+def to_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` with the variables from which `load_settings` reads these settings.
 
-    Only what differs from the defaults, and LMX_HOME. A database URL may hold a password.
+    For a child process. A setting without a value (None, empty) is left to the home's config.toml.
+    A database URL may hold a password.
     """
-    environment = {"LMX_HOME": str(settings.home)}
-    defaults = Settings(home=settings.home)
+    known = {variable for variable, _ in _PARSERS.values()}
+    environment = {name: value for name, value in environ.items() if name not in known}
+    environment["LMX_HOME"] = str(settings.home)
     for name, (variable, _) in _PARSERS.items():
         value = getattr(settings, name)
-        if value != getattr(defaults, name):
-            environment[variable] = ",".join(value) if isinstance(value, tuple) else str(value)
+        if isinstance(value, tuple):
+            value = ",".join(value)
+        if value not in (None, ""):
+            environment[variable] = str(value)
     return environment
 
 

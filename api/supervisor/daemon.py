@@ -41,7 +41,7 @@ def start_detached(settings: Settings) -> int:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
-                env={**os.environ, **to_environment(settings)},
+                env=to_environment(settings, os.environ),
             )
     except OSError as error:
         raise ConfigError(f"lmx cannot be started in {settings.home}: {error.strerror}") from None

@@ -163,4 +163,4 @@ def _describe_child(child: Child) -> ChildState:
 
 def _child_environment(settings: Settings) -> Mapping[str, str]:
     # Lines must reach the log as they are printed, not when a buffer is full.
-    return {**os.environ, **to_environment(settings), "PYTHONUNBUFFERED": "1"}
+    return {**to_environment(settings, os.environ), "PYTHONUNBUFFERED": "1"}

@@ -100,7 +100,9 @@ def running_pid(home: Path) -> int | None:
     try:
         if _try_lock(descriptor):
             return None
-        return int(os.read(descriptor, 32))
+        pid = int(os.read(descriptor, 32))
+        # The threads of a process that was killed hold its lock for a moment longer.
+        return pid if lives(pid) else None
     except ValueError:
         return None
     finally:
@@ -141,6 +143,14 @@ def read_state(home: Path) -> SupervisorState | None:
         return SupervisorState(**fields, children=children)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def lives(pid: int) -> bool:
+    """Return whether the process `pid` is there and has not ended."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def pid_started(pid: int | None) -> float | None:

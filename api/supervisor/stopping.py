@@ -6,9 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-import psutil
-
-from lmx.api.supervisor.state import read_state, running_pid
+from lmx.api.supervisor.state import lives, read_state, running_pid
 from lmx.workflows.config import Settings
 from lmx.workflows.database import embedded
 from lmx.workflows.errors import TimedOut
@@ -49,7 +47,8 @@ def _wait_for_end(
 ) -> bool:
     deadline = time.monotonic() + wait_s
     told: set[str] = set()
-    while running_pid(settings.home) == pid or _lives(pid):
+    # It gives up its lock a moment before its end.
+    while running_pid(settings.home) == pid or lives(pid):
         if time.monotonic() > deadline:
             return False
         state = read_state(settings.home)
@@ -59,11 +58,3 @@ def _wait_for_end(
                 progress(f"{child.name} has stopped")
         time.sleep(_POLL_S)
     return True
-
-
-def _lives(pid: int) -> bool:
-    """Whether the process is there at all: it gives up its lock a moment before its end."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
