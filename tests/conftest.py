@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from tests.support.postgres import (
     PostgresServer,
@@ -15,6 +16,8 @@ from tests.support.postgres import (
     remove_home,
     scratch_folder,
 )
+from tests.support.workers import Workers
+from tests.support.zygote import Zygote
 
 _SHARED_HOME = "LMX_TEST_HOME"
 
@@ -59,3 +62,28 @@ def home() -> Iterator[Path]:
 def pg_server(home: Path) -> PostgresServer:
     """A server of the test's own, not yet started, to stop, crash and start again."""
     return prepared_server(home, Path(os.environ[_SHARED_HOME]) / "prepared")
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Starts worker processes quickly."""
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def workers(database: Database, tmp_path: Path, zygote: Zygote) -> Iterator[Workers]:
+    """Worker processes of the test's own, whose leases end after 1.5 s of silence."""
+    settings = {"LMX_LEASE_S": "1.5", "LMX_HEARTBEAT_S": "0.3", "LMX_POLL_S": "0.2"}
+    workers = Workers(database, tmp_path, zygote, settings)
+    yield workers
+    workers.close()
+
+
+@pytest.fixture
+def client(database: Database) -> Iterator[Client]:
+    """Submits to the test's database."""
+    client = Client(database)
+    yield client
+    client.close()

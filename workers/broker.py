@@ -170,10 +170,11 @@ class PostgresBroker(Broker):
             committer = self._started()
             self._sender.ensure_queues([queue_name])
         intake = self._intake(queue_name, prefetch, lambda: self.worker_id)
+        intake.runs_tasks = EXECUTE in self.actors
         if self._slots is not None:
             intake.window = Window(floor=self._slots, ceiling=prefetch)
-        intake.runs_tasks = EXECUTE in self.actors
-        self._intakes = [old for old in self._intakes if old.known()] + [intake]
+        with self._starting:
+            self._intakes = [old for old in self._intakes if not old.over()] + [intake]
         committer.add(intake)
         return PostgresConsumer(self, intake, timeout)
 
@@ -220,6 +221,7 @@ class PostgresBroker(Broker):
         """Run the middleware's hooks; not for lmx's own tasks, and not for a lost lease."""
         subject = args[0] if args else None
         if isinstance(subject, Delivery) and signal == "process_message" and subject.void:
+            subject.lease.settled = True  # Dramatiq acknowledges what is skipped
             raise SkipMessage(f"the lease of task {subject.lease.task_id} was lost")
         if not isinstance(subject, TaskDelivery):
             super().emit_before(signal, *args, **kwargs)

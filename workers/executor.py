@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 import psycopg
-from lmx.workflows.control import cancel
 
 from lmx.workers.outcome import finish, finish_failed
 from lmx.workers.running import Cancelled, Execution, Running, TimeLimitExceeded
 from lmx.workflows import registry
+from lmx.workflows.control import cancel
 from lmx.workflows.coordinators import Context, Parked
 from lmx.workflows.coordinators.history import History, load
 from lmx.workflows.coordinators.journal import Port

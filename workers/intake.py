@@ -38,11 +38,11 @@ class Intake:
         self._settling: dict[int, Lease] = {}
         self._suspects: deque[Lease] = deque()
         self._releasing = Lock()
-        self._alone: int | None = None
+        self._alone: Lease | None = None
 
     def slots(self) -> int:
         """How many more tasks may be claimed now."""
-        if not self._open or self._suspects or self._alone in self._held:
+        if not self._open or self._suspects or (self._alone and self.holds(self._alone)):
             return 0
         return self.window.size() - len(self._held)
 
@@ -86,20 +86,30 @@ class Intake:
             return None
 
     def settle(self, lease: Lease) -> None:
-        """Free the lease's slot: its outcome is about to be submitted."""
+        """Free the lease's slot: its outcome is about to be submitted, or has committed.
+
+        A parked task may be leased anew, here too, before the thread that parked it has got here:
+        then the newer lease stays.
+        """
         self._settling[lease.task_id] = lease
-        self._held.pop(lease.task_id, None)
+        if self.holds(lease):
+            self._held.pop(lease.task_id, None)
         self.window.finished()
         if self._suspects:
             self._release_suspect()
 
     def settled(self, lease: Lease) -> None:
         """Forget a lease whose outcome has committed or was refused."""
-        self._settling.pop(lease.task_id, None)
+        if self._settling.get(lease.task_id) is lease:
+            self._settling.pop(lease.task_id, None)
 
     def close(self) -> None:
         """Claim no more."""
         self._open = False
+
+    def over(self) -> bool:
+        """Whether the intake is closed and answers for nothing any more."""
+        return not self._open and not self.known()
 
     def drain(self) -> Iterator[Lease]:
         """Take out what is buffered and was never handed to anybody."""
@@ -123,7 +133,7 @@ class Intake:
         with self._releasing:
             if self._suspects and len(self._held) == len(self._suspects):
                 suspect = self._suspects.popleft()
-                self._alone = suspect.task_id
+                self._alone = suspect
                 self._buffer.put(suspect)
 
     def known(self) -> list[int]:

@@ -14,7 +14,12 @@ INTERRUPTED_DELAY_S: Final = 1.0
 
 
 def outcome_of(delivery: Delivery, *, failed: bool) -> list[Operation]:
-    """The operations that settle a delivery; empty if its executor has committed them already."""
+    """The operations that settle a delivery.
+
+    None if its executor has committed them already, or the lease was lost before it began.
+    """
+    if delivery.lease.settled:
+        return []
     if isinstance(delivery, TaskDelivery):
         return _task_outcome(delivery, failed=failed)
     if delivery.retry is not None:
@@ -29,12 +34,8 @@ def outcome_of(delivery: Delivery, *, failed: bool) -> list[Operation]:
 
 def _task_outcome(delivery: TaskDelivery, *, failed: bool) -> list[Operation]:
     lease = delivery.lease
-    if lease.settled:
-        return []
     if lease.outcome is not None:
         return lease.outcome
-    if not failed and delivery.exception is None:
-        return [finish(lease, "succeeded")]
     return [_interrupted(lease, describe(delivery), failed=failed)]
 
 

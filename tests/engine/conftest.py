@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lmx.engine import Engine, Sampling, estimate, tokenize
 
+from lmx.engine import Engine, Sampling, estimate, tokenize
 from tests.support.models import model_variant, shipped_model
 
 N_CTX = 512  # small contexts keep the tests quick

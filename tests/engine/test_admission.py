@@ -4,8 +4,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from lmx.engine import Engine, NeverFits, NoRoom, Request, Sampling, estimate
 
+from lmx.engine import Engine, NeverFits, NoRoom, Request, Sampling, estimate
 from tests.engine.conftest import N_CTX, MakeEngine
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from lmx.engine import Cancelled, DeadlineExceeded, Sampling
 
+from lmx.engine import Cancelled, DeadlineExceeded, Sampling
 from tests.engine.conftest import N_CTX, MakeEngine
 
 

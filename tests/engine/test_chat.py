@@ -1,6 +1,7 @@
 """Chat templates come from the model file, are given what they expect, and cannot do harm."""
 
 import pytest
+
 from lmx.engine import InvalidRequest, ModelFileError
 from lmx.engine.chat import render_chat
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from lmx.engine import InvalidRequest, device_info, estimate, fits_cap
 
+from lmx.engine import InvalidRequest, device_info, estimate, fits_cap
 from tests.engine.conftest import MakeEngine
 
 

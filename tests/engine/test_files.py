@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 import pytest
-from lmx.engine import Engine, EngineError, ModelFileError, inspect_model, quantize
 
+from lmx.engine import Engine, EngineError, ModelFileError, inspect_model, quantize
 from tests.engine.conftest import N_CTX, MakeEngine
 
 HEADER = 4 * 2**20  # bytes at the front of the model that hold its metadata

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from lmx.engine import Engine, EngineError, InvalidRequest, PromptTooLong, Sampling, tokenize
 
+from lmx.engine import Engine, EngineError, InvalidRequest, PromptTooLong, Sampling, tokenize
 from tests.engine.conftest import N_CTX, MakeEngine
 
 GREEDY = Sampling(temperature=0)

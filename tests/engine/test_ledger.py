@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from lmx.engine import _core
 
 KINDS = ("weights", "kv", "compute", "stream_slots", "foreign")

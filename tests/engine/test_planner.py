@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lmx.engine import Fit, Job, Resident, plan
 
 CAP = 100

@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-from lmx.engine import _core
 from nanobind.stubgen import StubGen  # type: ignore[import-untyped]
+
+from lmx.engine import _core
 
 
 def test_the_stub_describes_the_compiled_module() -> None:

@@ -17,5 +17,5 @@ def model_variant(folder: Path, weight_format: str) -> Path:
     """The same model in another format, made once per folder; safe to ask for in parallel."""
     target = folder / f"SmolLM2-135M-Instruct.{weight_format}.gguf"
     if not target.exists():
-        quantize(shipped_model(), target, weight_format)
+        quantize(shipped_model(), target, weight_format, threads=1)
     return target

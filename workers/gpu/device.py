@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from lmx.engine import Engine
 
+from lmx.engine import Engine
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 

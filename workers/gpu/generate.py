@@ -16,7 +16,6 @@ from lmx.engine import (
     Result,
     Sampling,
 )
-
 from lmx.workers.gpu.models import LocalModels
 from lmx.workers.running import Cancelled, Execution
 from lmx.workflows.errors import InvalidInput, NeverFitsError, TimedOut

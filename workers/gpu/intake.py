@@ -5,9 +5,9 @@ from time import monotonic
 from typing import Any, Final
 
 import psycopg
+
 from lmx.engine import Engine
 from lmx.engine import Fit as EngineFit
-
 from lmx.workers.gpu.choice import Choice, choose
 from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.models import LocalModels

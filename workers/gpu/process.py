@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
-from lmx.engine import Engine, EngineError
 
+from lmx.engine import Engine, EngineError
 from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.generate import Generate
 from lmx.workers.gpu.intake import GpuIntake
