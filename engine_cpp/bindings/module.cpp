@@ -9,5 +9,6 @@ NB_MODULE(_core, module) {
   lmx::bind_planner(module);
   lmx::bind_engine(module);
   lmx::bind_text(module);
+  module.attr("BUILT_FOR") = LMX_LLAMA_CPP_PYTHON;
   lmx::self_check();
 }

@@ -134,7 +134,7 @@ bool Scheduler::reserve_and_build(const std::shared_ptr<Request>& request, std::
   try {
     if (load) {
       model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device,
-                               [this] { return !closing_; });
+                               [&] { return !closing_ && !request->cancelled(); });
     }
     context = std::make_unique<Context>(id, model, context_spec, options_.threads);
     if (!options_.device.is_cpu) context->warm_up();

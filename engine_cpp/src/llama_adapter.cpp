@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -77,6 +78,13 @@ std::vector<Device> all_devices() {
   return devices;
 }
 
+// What a container may use of the machine's memory (cgroup v2); no limit where there is none.
+Bytes container_limit() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  Bytes limit = 0;
+  return file >> limit ? limit : kMaxBytes;  // "max" is not a number
+}
+
 bool on_progress(float, void* data) {
   const auto& keep_going = *static_cast<const std::function<bool()>*>(data);
   return !keep_going || keep_going();
@@ -108,7 +116,7 @@ Bytes Device::total() const {
   std::size_t free_bytes = 0;
   std::size_t total_bytes = 0;
   ggml_backend_dev_memory(handle, &free_bytes, &total_bytes);
-  return total_bytes;
+  return is_cpu ? std::min<Bytes>(total_bytes, container_limit()) : total_bytes;
 }
 
 Bytes Device::free() const {

@@ -4,6 +4,7 @@ Every byte is reserved in a ledger, from an exact estimate, before it is allocat
 fit waits its turn; what can never fit is refused at once. See docs/engine.md.
 """
 
+from lmx.engine._compat import check_llama_cpp
 from lmx.engine.devices import DeviceInfo, device_info
 from lmx.engine.engine import Engine
 from lmx.engine.errors import (
@@ -22,6 +23,8 @@ from lmx.engine.prompts import tokenize
 from lmx.engine.request import Request, Result
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import Snapshot
+
+check_llama_cpp()
 
 __all__ = [
     "Cancelled",
