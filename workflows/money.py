@@ -1,6 +1,7 @@
 """Money is an integer of nano-dollars: 1 dollar = 1,000,000,000."""
 
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Final
 
 from lmx.workflows.errors import InvalidInput
@@ -8,6 +9,8 @@ from lmx.workflows.errors import InvalidInput
 NANO: Final = 1_000_000_000
 #: The unit of budget rows that count money.
 USD: Final = "usd"
+#: The longest text that is read as an amount.
+MAX_DIGITS: Final = 60
 
 
 def parse_usd(text: str) -> int:
@@ -15,14 +18,18 @@ def parse_usd(text: str) -> int:
 
     Raises InvalidInput for anything else, for negative amounts, and for fractions of a nano-dollar.
     """
+    given = text.strip().removeprefix("$")
     try:
-        dollars = Decimal(text.strip().removeprefix("$"))
+        dollars = Decimal(given if len(given) <= MAX_DIGITS else "")
     except InvalidOperation:
-        raise InvalidInput(f"{text!r} is not an amount of dollars", hint="write 0.05") from None
+        shown = text if len(text) <= MAX_DIGITS else f"{text[:MAX_DIGITS]}..."
+        raise InvalidInput(f"{shown!r} is not an amount of dollars", hint="write 0.05") from None
     if not dollars.is_finite() or dollars < 0:
         raise InvalidInput(f"{text!r} is not an amount of dollars", hint="it must be 0 or more")
-    nano = dollars * NANO
-    if nano != nano.to_integral_value() or nano >= 2**63:
+    # The exponent is looked at first: a fraction of "1e-999999999" would fill the memory.
+    countable = not dollars or -9 <= dollars.adjusted() <= 9
+    nano = Fraction(dollars) * NANO if countable else Fraction(1, 2)
+    if nano.denominator != 1 or nano >= 2**63:
         raise InvalidInput(f"{text!r} cannot be counted in nano-dollars")
     return int(nano)
 
