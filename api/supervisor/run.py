@@ -26,6 +26,9 @@ from lmx.workflows.config import Settings, to_environment
 
 _API = "api"
 
+# A worker gives its tasks the grace period, and then needs a moment to sign off.
+_MARGIN_S = 2.0
+
 
 def default_children() -> tuple[ChildSpec, ...]:
     """Return the processes that `lmx up` runs; the GPU worker only if the engine is installed."""
@@ -111,7 +114,7 @@ class Supervisor:
         return code
 
     async def _stop_children(self) -> None:
-        grace = self._settings.shutdown_grace_s
+        grace = self._settings.shutdown_grace_s + _MARGIN_S
         self._output.line(SUPERVISOR, f"stopping; a second Ctrl-C stops at once (else {grace:g} s)")
         stops = asyncio.gather(*(child.stop(grace) for child in self._children))
         hurry = asyncio.create_task(self._hurry())

@@ -45,7 +45,7 @@ def test_a_child_that_does_not_end_is_killed_when_its_time_is_over(
         lmx.process.terminate()
         assert lmx.ended() == 0
         assert gone(child)
-        eventually(lambda: lmx.printed("did not end within 0.2 s: killed"), "the reason")
+        eventually(lambda: lmx.printed("did not end within 2.2 s: killed"), "the reason")
 
 
 def test_a_second_signal_stops_at_once(home: Path, database: Database) -> None:
