@@ -8,7 +8,8 @@ print(client.result(task, timeout=60))
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import psycopg
 import sqlalchemy
@@ -36,6 +37,10 @@ from lmx.workflows.waiting import wait_for_task
 Connection = psycopg.Connection[Any] | sqlalchemy.Connection
 
 
+#: How long a client remembers where tasks of a name go: a deployment may change it.
+_REMEMBER_S: Final = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     """Where tasks of a name go."""
@@ -57,7 +62,7 @@ class Client:
 
     database: Database
     _pool: HotPool = field(init=False)
-    _targets: dict[str, _Target] = field(default_factory=dict)
+    _targets: dict[str, tuple[float, _Target]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._pool = HotPool(self.database)
@@ -322,9 +327,10 @@ class Client:
         return int(found[0])
 
     def _target(self, conn: psycopg.Connection[Any], name: str, queue: str | None) -> _Target:
-        target = self._targets.get(name)
-        if target is None:
-            target = self._targets[name] = _find_target(conn, name, queue)
+        found_at, target = self._targets.get(name) or (0.0, None)
+        if target is None or monotonic() - found_at > _REMEMBER_S:
+            target = _find_target(conn, name, queue)
+            self._targets[name] = (monotonic(), target)
         if queue is None or queue == target.queue:
             return target
         return _Target(target.name, target.role, queue, target.max_attempts, target.time_limit)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from lmx.engine import Engine
+from lmx.engine import Engine, EngineError
 from lmx.engine import Fit as EngineFit
 from lmx.workers.gpu.choice import Choice, choose
 from lmx.workers.gpu.device import DeviceRow
@@ -82,12 +82,25 @@ class GpuIntake(Intake):
         self._pending.update((task, jobs[task]) for task in choice.claim if task in jobs)
         return choice
 
-    def _plan(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit]:
+    def _plan(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit | None]:
         """Ask the planner about `jobs`, after those that were claimed and not yet begun."""
         ahead = [(str(task), path, n_ctx) for task, (path, n_ctx) in self._pending.items()]
         asked = [(str(task), path, n_ctx) for task, (path, n_ctx) in jobs.items()]
-        answers = self.engine.plan([*ahead, *asked])[len(ahead) :]
+        try:
+            answers = self.engine.plan([*ahead, *asked])[len(ahead) :]
+        except EngineError:
+            return self._plan_each(jobs)
         return dict(zip(jobs, answers, strict=True))
+
+    def _plan_each(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit | None]:
+        """Ask about jobs one by one, because one of them names a file that cannot be used."""
+        fits: dict[int, EngineFit | None] = {}
+        for task, (path, n_ctx) in jobs.items():
+            try:
+                fits[task] = self.engine.fits(path, n_ctx)
+            except EngineError:
+                fits[task] = None
+        return fits
 
     def _note_waits(self, conn: psycopg.Connection[Any], choice: Choice) -> None:
         """Write down, once per call, that it waits for memory, with the three numbers."""
