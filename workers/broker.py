@@ -27,12 +27,14 @@ from lmx.workers.delivery import EXECUTE, Delivery, TaskDelivery
 from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.reconcile import reconcile
 from lmx.workers.sending import Sender
+from lmx.workers.settlement import Settlement
 from lmx.workers.window import Window
 from lmx.workflows.commit import Committer, Counters
 from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import LmxError
+from lmx.workflows.lease import Lease
 from lmx.workflows.leases import Registration
 from lmx.workflows.notices import MAX_QUEUE_NAME
 
@@ -171,6 +173,7 @@ class PostgresBroker(Broker):
             self._sender.ensure_queues([queue_name])
         intake = self._intake(queue_name, prefetch, lambda: self.worker_id)
         intake.runs_tasks = EXECUTE in self.actors
+        intake.give_back = lambda lease: self._give_back(intake, lease)
         if self._slots is not None:
             intake.window = Window(floor=self._slots, ceiling=prefetch)
         with self._starting:
@@ -306,6 +309,9 @@ class PostgresBroker(Broker):
     def _reconcile(self, conn: psycopg.Connection[Any]) -> None:
         known = [task for intake in self._intakes for task in intake.known()]
         reconcile(conn, self.worker_id, known)
+
+    def _give_back(self, intake: Intake, lease: Lease) -> None:
+        Settlement(self.committer, intake, lease, [outcome.requeue(lease)]).post()
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """The leases of one queue that a process holds, from their claim to their commit."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -21,7 +20,9 @@ class Intake:
     its claim until its outcome is submitted, and as known until that outcome has committed.
 
     A task on its last delivery may be what has killed its workers, or may only have stood beside
-    it. Such a suspect runs alone, so that it can take no other task with it.
+    it. Such a suspect runs alone, and nothing else begins before its outcome has committed, so
+    that it can take no other task with it. Further suspects go back to the queue meanwhile:
+    the end of this process must not count against what it never began.
     """
 
     def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
@@ -36,13 +37,14 @@ class Intake:
         self._buffer: SimpleQueue[Lease] = SimpleQueue()
         self._held: dict[int, Lease] = {}
         self._settling: dict[int, Lease] = {}
-        self._suspects: deque[Lease] = deque()
+        self.give_back: Callable[[Lease], None] = self.settled
+        self._suspect: Lease | None = None
+        self._suspect_waits = False
         self._releasing = Lock()
-        self._alone: Lease | None = None
 
     def slots(self) -> int:
         """How many more tasks may be claimed now."""
-        if not self._open or self._suspects or (self._alone and self.holds(self._alone)):
+        if not self._open or self._suspect is not None:
             return 0
         return self.window.size() - len(self._held)
 
@@ -71,12 +73,13 @@ class Intake:
         """Buffer leases whose claim has committed."""
         for lease in leases:
             self._held[lease.task_id] = lease
-            if lease.deliveries >= self.last_delivery:
-                self._suspects.append(lease)
-            else:
+            if lease.deliveries < self.last_delivery:
                 self._buffer.put(lease)
-        if self._suspects:
-            self._release_suspect()
+            elif self._suspect is None:
+                self._suspect, self._suspect_waits = lease, True
+            else:
+                self.give_back(lease)
+        self._release_suspect()
 
     def next(self, timeout: float) -> Lease | None:
         """The next lease, or None if none comes within `timeout` seconds."""
@@ -95,13 +98,14 @@ class Intake:
         if self.holds(lease):
             self._held.pop(lease.task_id, None)
         self.window.finished()
-        if self._suspects:
-            self._release_suspect()
 
     def settled(self, lease: Lease) -> None:
         """Forget a lease whose outcome has committed or was refused."""
         if self._settling.get(lease.task_id) is lease:
             self._settling.pop(lease.task_id, None)
+        if lease is self._suspect:
+            self._suspect = None
+        self._release_suspect()
 
     def close(self) -> None:
         """Claim no more."""
@@ -113,8 +117,10 @@ class Intake:
 
     def drain(self) -> Iterator[Lease]:
         """Take out what is buffered and was never handed to anybody."""
-        while self._suspects:
-            yield self._suspects.popleft()
+        with self._releasing:
+            waits, self._suspect_waits = self._suspect_waits, False
+        if waits and self._suspect is not None:
+            yield self._suspect
         while (lease := self.next(0)) is not None:
             yield lease
 
@@ -127,13 +133,17 @@ class Intake:
         for _ in self.drain():
             pass
         self._held.clear()
+        self._suspect = None
 
     def _release_suspect(self) -> None:
-        """Let the next suspect run once nothing else does."""
+        """Let the suspect run once nothing else does."""
+        if not self._suspect_waits:
+            return
         with self._releasing:
-            if self._suspects and len(self._held) == len(self._suspects):
-                suspect = self._suspects.popleft()
-                self._alone = suspect
+            suspect = self._suspect
+            others = [*list(self._held.values()), *list(self._settling.values())]
+            if self._suspect_waits and suspect and all(one is suspect for one in others):
+                self._suspect_waits = False
                 self._buffer.put(suspect)
 
     def known(self) -> list[int]:
