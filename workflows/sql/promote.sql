@@ -1,9 +1,10 @@
 -- Make due tasks ready: delayed ones, retries, sleepers, waits that timed out. One row back:
 -- how many, and in how many seconds the next one is due (NULL: none waits). Those of a paused run
--- are shelved until it is resumed: the lock on its row keeps that from happening meanwhile.
+-- are shelved until it is resumed: the lock on its row keeps that from happening meanwhile. The
+-- time is asked for once: a volatile function in the condition would have the whole index read.
 WITH due AS (
     SELECT id, root_id FROM lmx.tasks
-    WHERE run_at <= clock_timestamp() AND state IN ('scheduled', 'parked')
+    WHERE run_at <= (SELECT clock_timestamp()) AND state IN ('scheduled', 'parked')
     ORDER BY run_at LIMIT 1000
     FOR NO KEY UPDATE SKIP LOCKED
 ), paused AS (
@@ -25,6 +26,6 @@ WITH due AS (
 )
 SELECT (SELECT count(*) FROM woken) AS woken,
        (SELECT extract(epoch FROM min(run_at) - clock_timestamp())::float8 FROM lmx.tasks
-        WHERE run_at > clock_timestamp() AND run_at < 'infinity'
+        WHERE run_at > (SELECT clock_timestamp()) AND run_at < 'infinity'
            AND state IN ('scheduled', 'parked')) AS next_in,
        (SELECT count(*) FROM told) AS told
