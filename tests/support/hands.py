@@ -41,8 +41,8 @@ class Hands:
         return row[0]
 
     def value(self, query: str, *args: Any) -> Any:
-        """One value of one row."""
-        return self._scalar(query, args)
+        """One value of one row; a single mapping gives arguments by name."""
+        return self._scalar(query, args[0] if args and isinstance(args[0], dict) else args)
 
     def submit(
         self,

@@ -1,7 +1,8 @@
 -- Park leased coordinators until enough children have finished, a time has come or a signal is
 -- there; one whose wait is over already keeps its lease. The rows must be locked before this
--- statement, so that no child finishes between the count and the park. Rows back: op, parked.
-WITH given AS (
+-- statement, so that no child finishes between the count and the park. The count is materialised,
+-- or it would be made once for each place that names it. Rows back: op, parked.
+WITH given AS MATERIALIZED (
     SELECT d.*, t.id AS task,
            (SELECT count(*) FROM lmx.tasks c
             WHERE d.children AND c.parent_id = d.id AND c.finished_at IS NULL
