@@ -39,7 +39,8 @@ def assert_nothing_left(database: Database) -> None:
     """Everything has ended: no lease, hold, wait or open budget is left, and all sums are exact."""
     with database.connect() as conn:
         left = {what: conn.execute(query).fetchall() for what, query in _LEFT_OVER.items()}
-    assert {what: rows for what, rows in left.items() if rows} == {}
+    found = {what: rows for what, rows in left.items() if rows}
+    assert not found, f"left over: {found}"
     assert check_budgets(database) == []
 
 

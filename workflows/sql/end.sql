@@ -16,7 +16,7 @@ WITH given AS (
     RETURNING t.id, t.parent_id, t.budgeted, g.leased
 ), woken AS (
     UPDATE lmx.tasks p
-    SET waiting = p.waiting - e.n,
+    SET waiting = greatest(p.waiting - e.n, 0),
         state = CASE WHEN p.waiting <= e.n THEN 'ready' ELSE 'parked' END::lmx.task_state,
         run_at = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.run_at END,
         waiting_for = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.waiting_for END,

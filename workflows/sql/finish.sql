@@ -13,7 +13,7 @@ WITH ended AS (
     RETURNING d.op, t.parent_id
 ), woken AS (
     UPDATE lmx.tasks p
-    SET waiting = p.waiting - e.n,
+    SET waiting = greatest(p.waiting - e.n, 0),
         state = CASE WHEN p.waiting <= e.n THEN 'ready' ELSE 'parked' END::lmx.task_state,
         run_at = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.run_at END,
         waiting_for = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.waiting_for END,
