@@ -1,20 +1,11 @@
 """Reading tasks and trees."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import NotFound
 from lmx.workflows.views import get_input, get_task, get_tree
 from tests.support.hands import Hands
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    worker = Hands(database)
-    yield worker
-    worker.close()
 
 
 def test_a_task_tells_its_place_its_state_and_its_money(database: Database, hands: Hands) -> None:
