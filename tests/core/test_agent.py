@@ -1,0 +1,100 @@
+"""A run led by a model. The model is a script: what matters is what lmx makes of its answers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmx.workers.process import WorkerProcess
+from lmx.workers.running import Execution
+from lmx.workflows import library
+from lmx.workflows.client import Client
+from lmx.workflows.config import Settings
+from lmx.workflows.database.connect import Database
+from lmx.workflows.errors import InvalidInput, TaskFailed
+from lmx.workflows.library.agent import parse
+from lmx.workflows.models import Model, add_model
+from lmx.workflows.names import COORDINATORS, GENERATE, GPU
+from lmx.workflows.views import get_tree
+
+Script = Callable[[Mapping[str, Any]], str]
+Run = Callable[[Script], dict[str, Any]]
+
+
+@pytest.fixture
+def run_agent(database: Database, tmp_path: Path) -> Iterator[Run]:
+    """Runs the agent `goal` with a model that answers each call by a script."""
+    library.load()
+    with database.connect() as conn:
+        add_model(conn, Model("lead", "nowhere", "none", 1, 4096))
+    client = Client(database)
+    settings = Settings(home=tmp_path)
+    started: list[WorkerProcess] = []
+
+    def run(script: Script) -> dict[str, Any]:
+        def body(execution: Execution) -> tuple[Any, None]:
+            return {"text": script(execution.task.lease.input)}, None
+
+        started.append(WorkerProcess(settings, database, COORDINATORS, 2))
+        started.append(WorkerProcess(settings, database, GPU, 4, bodies={GENERATE: body}))
+        for process in started:
+            process.start()
+        task = client.submit("agent", goal="Find out", model="lead", max_turns=3, max_workers=2)
+        result: dict[str, Any] = client.result(task, 60)
+        return result
+
+    yield run
+    for process in started:
+        process.stop()
+    client.close()
+
+
+def last(call: Mapping[str, Any]) -> str:
+    content: str = call["messages"][-1]["content"]
+    return content
+
+
+def test_the_model_spawns_workers_sees_their_results_and_answers(
+    run_agent: Run, database: Database
+) -> None:
+    def script(call: Mapping[str, Any]) -> str:
+        if last(call) == "Find out":
+            return 'Let me see. {"spawn": [{"prompt": "half one"}, {"prompt": "half two"}]}'
+        if last(call).startswith("half"):
+            return last(call).upper()
+        assert "Worker 1: HALF ONE" in last(call)
+        assert "Worker 2: HALF TWO" in last(call)
+        return '{"answer": "both halves"}'
+
+    assert run_agent(script) == {"answer": "both halves", "turns": 2}
+    root, *children = get_tree(database, 1)
+    assert root.role == "coordinator"
+    assert [child.key for child in children] == ["lead", "worker", "worker#2", "lead#2"]
+
+
+def test_a_model_that_breaks_the_protocol_is_told_so(run_agent: Run) -> None:
+    def script(call: Mapping[str, Any]) -> str:
+        return '{"answer": 42}' if "not one JSON object" in last(call) else "I think I will..."
+
+    assert run_agent(script) == {"answer": "42", "turns": 2}
+
+
+def test_a_model_that_never_answers_ends_after_its_turns(run_agent: Run) -> None:
+    with pytest.raises(TaskFailed, match="no answer within 3 turns"):
+        run_agent(lambda _: '{"spawn": [{"prompt": "again"}]}')
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no JSON at all", "no JSON object"),
+        ('{"spawn": []}', "neither"),
+        ('{"spawn": [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}]}', "2 are allowed"),
+        ('{"spawn": [{"task": "a"}]}', "needs a 'prompt'"),
+        ('{"spawn": "a"}', "neither"),
+    ],
+)
+def test_what_is_no_wish_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        parse(text, max_workers=2)

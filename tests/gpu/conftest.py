@@ -1,0 +1,74 @@
+"""A GPU worker in this process, on the CPU, with real models and a small cap."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmx.engine import estimate, file_sha256
+from lmx.workers.gpu.process import GpuWorker
+from lmx.workflows.client import Client
+from lmx.workflows.config import Settings
+from lmx.workflows.database.connect import Database
+from lmx.workflows.models import Model, Need, add_model
+from tests.engine.conftest import larger_model, model
+
+__all__ = ["larger_model", "model"]
+
+N_CTX = 256
+CALL: dict[str, Any] = {"max_tokens": 4, "temperature": 0.0, "seed": 1}
+
+StartWorker = Callable[[int], GpuWorker]
+
+
+def register(database: Database, name: str, path: Path, **options: Any) -> Model:
+    """Register a model file with its measured need."""
+    need = estimate(path, n_ctx=N_CTX)
+    row = Model(
+        name,
+        str(path),
+        file_sha256(path),
+        path.stat().st_size,
+        N_CTX,
+        needs={N_CTX: Need(need.weights_bytes, need.kv_bytes, need.compute_bytes)},
+        **options,
+    )
+    with database.connect() as conn:
+        return add_model(conn, row)
+
+
+@pytest.fixture
+def small(database: Database, model: Path) -> Model:
+    """The shipped model, at a price."""
+    return register(database, "small", model, price_in=1_000_000, price_out=2_000_000)
+
+
+@pytest.fixture
+def large(database: Database, larger_model: Path) -> Model:
+    """The same network in more bytes."""
+    return register(database, "large", larger_model)
+
+
+@pytest.fixture
+def client(database: Database) -> Iterator[Client]:
+    client = Client(database)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def start_worker(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts GPU workers whose cap is the given number of bytes."""
+    started: list[GpuWorker] = []
+
+    def start(cap: int) -> GpuWorker:
+        settings = Settings(home=tmp_path, device="cpu", vram_cap=cap, heartbeat_s=0.2)
+        worker = GpuWorker(settings, database, 4)
+        worker.process.start()
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.process.stop()

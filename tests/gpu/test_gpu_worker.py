@@ -1,0 +1,205 @@
+"""Model calls through the queue: answers, prices, memory, refusals, cancellation."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lmx.workflows.client import Client
+from lmx.workflows.control import cancel
+from lmx.workflows.database.connect import Database
+from lmx.workflows.errors import NeverFitsError, TaskFailed
+from lmx.workflows.models import Model
+from lmx.workflows.money import USD
+from lmx.workflows.views import get_task
+from tests.gpu.conftest import CALL, N_CTX, StartWorker
+from tests.support.eventually import eventually
+
+ENDLESS = {"max_tokens": 200, "temperature": 0.0, "logit_bias": {"2": -100.0, "0": -100.0}}
+WAIT_S = 120
+
+
+def need(model: Model) -> int:
+    needs = model.need(N_CTX)
+    assert needs is not None
+    return needs
+
+
+def test_a_call_is_answered_and_tells_what_it_used(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    task = client.generate(model="small", prompt="The sky is", **CALL)
+    start_worker(2 * need(small))
+    answer = client.result(task, WAIT_S)
+    usage = client.wait(task).usage
+    assert answer["text"]
+    assert answer["finish_reason"] == "length"
+    assert usage is not None
+    assert usage["completion_tokens"] == 4
+    assert usage["cost"] == usage["prompt_tokens"] * 1 + 4 * 2
+
+
+def test_the_same_seed_gives_the_same_answer(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    start_worker(2 * need(small))
+    call = {"max_tokens": 8, "temperature": 1.0, "seed": 42}
+    answers = [
+        client.result(client.generate(model="small", prompt="Once", **call), WAIT_S)["text"]
+        for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_a_budget_holds_the_worst_case_and_pays_what_was_used(
+    client: Client, small: Model, start_worker: StartWorker, database: Database
+) -> None:
+    task = client.generate(model="small", prompt="Hello", budget={USD: 10_000_000}, **CALL)
+    start_worker(2 * need(small))
+    client.result(task, WAIT_S)
+    (budget,) = get_task(database, task).budgets
+    usage = client.wait(task).usage
+    assert usage is not None
+    assert (budget.spent, budget.held) == (usage["cost"], 0)
+
+
+def test_a_call_that_its_budget_cannot_hold_is_not_made(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    task = client.generate(model="small", prompt="Hello", budget={USD: 1}, **CALL)
+    start_worker(2 * need(small))
+    view = client.wait(task, WAIT_S)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["kind"] == "budget"
+
+
+def test_two_models_that_do_not_fit_together_are_served_one_after_the_other(
+    client: Client,
+    small: Model,
+    large: Model,
+    start_worker: StartWorker,
+    database: Database,
+) -> None:
+    cap = need(large) + need(small) // 4
+    first = client.generate(model="small", prompt="One", **ENDLESS | {"max_tokens": 40})
+    second = client.generate(model="large", prompt="Two", **CALL)
+    worker = start_worker(cap)
+    for task in (first, second):
+        assert client.result(task, WAIT_S)["text"]
+    assert worker.engine.snapshot()["totals"]["evictions"] >= 1
+    with database.connect() as conn:
+        waits = conn.execute(
+            "SELECT task_id, data FROM lmx.events WHERE kind = 'waiting_for_memory'"
+        ).fetchall()
+    assert [task for task, _ in waits] == [second]
+    numbers = waits[0][1]
+    assert numbers["needs"] == need(large)
+    assert numbers["cap"] == cap
+    assert numbers["free"] < numbers["needs"]
+
+
+def test_a_call_that_waits_for_memory_stays_in_the_queue(
+    client: Client,
+    small: Model,
+    large: Model,
+    start_worker: StartWorker,
+    database: Database,
+) -> None:
+    """So another host could take it, and a crash costs it nothing."""
+    running = client.generate(model="small", prompt="One", **ENDLESS)
+    waiting = client.generate(model="large", prompt="Two", **CALL)
+    start_worker(need(large) + need(small) // 4)
+    eventually(lambda: get_task(database, running).progress, "a token of the first call")
+    view = get_task(database, waiting)
+    assert (view.state, view.deliveries) == ("ready", 0)
+    cancel(database, running)
+    assert client.result(waiting, WAIT_S)["text"]
+
+
+def test_what_can_never_fit_is_refused_at_submission_with_three_numbers(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    cap = need(small) - 1
+    start_worker(cap)
+    served = threading.Event()
+
+    def refused() -> bool:
+        try:
+            client.generate(model="small", prompt="Hello", **CALL)
+        except NeverFitsError as error:
+            assert (error.needs, error.cap, error.free) == (need(small), cap, cap)
+            served.set()
+        return served.is_set()
+
+    eventually(refused, "the refusal, once the device is known")
+
+
+def test_a_call_that_was_queued_before_the_device_shrank_fails_with_the_numbers(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    task = client.generate(model="small", prompt="Hello", **CALL)
+    start_worker(need(small) // 2)
+    view = client.wait(task, WAIT_S)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["kind"] == "never_fits"
+    assert view.attempts == 1, "trying again would not help"
+
+
+def test_a_cancelled_call_stops_decoding_and_frees_its_memory(
+    client: Client, small: Model, start_worker: StartWorker, database: Database
+) -> None:
+    worker = start_worker(2 * need(small))
+    task = client.generate(model="small", prompt="Count", **ENDLESS)
+    eventually(lambda: get_task(database, task).progress, "a first token")
+    cancel(database, task)
+    eventually(lambda: not worker.engine.snapshot()["requests"], "an idle engine")
+    assert get_task(database, task).state == "cancelled"
+
+
+def test_a_changed_model_file_is_not_run(
+    client: Client,
+    database: Database,
+    small: Model,
+    start_worker: StartWorker,
+    tmp_path: Path,
+) -> None:
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(Path(small.path).read_bytes())
+    with database.connect() as conn:
+        conn.execute("UPDATE lmx.models SET path = %s", [str(copy)])
+    with copy.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x55")
+    start_worker(2 * need(small))
+    task = client.generate(model="small", prompt="Hello", **CALL)
+    with pytest.raises(TaskFailed, match="has changed since it was added"):
+        client.result(task, WAIT_S)
+
+
+def test_a_prompt_longer_than_the_context_fails_with_a_clear_error(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    start_worker(2 * need(small))
+    task = client.generate(model="small", prompt="word " * 1000, **CALL)
+    with pytest.raises(TaskFailed, match=r"prompt|context"):
+        client.result(task, WAIT_S)
+
+
+def test_the_bookings_in_the_database_follow_the_engine(
+    client: Client, small: Model, start_worker: StartWorker, database: Database
+) -> None:
+    worker = start_worker(2 * need(small))
+    task = client.generate(model="small", prompt="Hello", **CALL)
+    client.result(task, WAIT_S)
+
+    def agree() -> bool:
+        with database.connect() as conn:
+            rows = conn.execute("SELECT kind, sum(bytes)::bigint FROM lmx.vram_leases GROUP BY 1")
+            booked = dict(rows.fetchall())
+        return booked == {
+            kind: size for kind, size in worker.engine.snapshot()["by_kind"].items() if size
+        }
+
+    eventually(agree, "bookings equal to the engine's ledger")
