@@ -8,12 +8,14 @@ import logging
 import sys
 from collections.abc import Sequence
 
+import psycopg
+
 from lmx.workers.process import WorkerProcess, serve
 from lmx.workflows import library, registry
 from lmx.workflows.config import Settings, load_settings
 from lmx.workflows.database.connect import resolve_database
 from lmx.workflows.database.migrate import require_current
-from lmx.workflows.errors import LmxError
+from lmx.workflows.errors import DatabaseUnavailable, LmxError
 from lmx.workflows.names import GPU
 
 
@@ -33,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LmxError as error:
         sys.stderr.write(f"lmx worker {asked.queue}: {error}\n")
         return error.exit_code
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        sys.stderr.write(f"lmx worker {asked.queue}: the database left while it began: {reason}\n")
+        return DatabaseUnavailable.exit_code
     return 0
 
 

@@ -6,7 +6,7 @@ The outcome is left on the lease; the broker commits it when Dramatiq acknowledg
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg
@@ -18,7 +18,7 @@ from lmx.workflows.control import cancel
 from lmx.workflows.coordinators import Context, Parked
 from lmx.workflows.coordinators.history import History, load
 from lmx.workflows.coordinators.journal import Port
-from lmx.workflows.coordinators.park import LeaseLost
+from lmx.workflows.coordinators.park import LeaseLost, Unreachable
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import LmxError
 from lmx.workflows.lease import Lease
@@ -32,6 +32,7 @@ log = logging.getLogger("lmx.executor")
 #: A body for tasks that are no Python functions: takes the execution, returns output and usage.
 Body = Callable[[Execution], tuple[Any, dict[str, Any] | None]]
 
+_REPEAT_DELAY_S: Final = 0.5
 _UNAFFORDABLE = {
     "kind": "budget",
     "message": "its budget cannot hold what one attempt may cost",
@@ -58,8 +59,8 @@ class Executor:
                 lease.outcome = [self._run(lease, execution)]
         except (Parked, LeaseLost, Cancelled):
             lease.settled = True
-        except psycopg.OperationalError:
-            raise
+        except Unreachable:
+            lease.outcome = [_repeat(lease)]
         except (Exception, TimeLimitExceeded) as error:
             self._fail(lease, error)
         finally:
@@ -111,7 +112,7 @@ class Executor:
             for child in history.children.values():
                 if not child.finished:
                     cancel(self.database, child.id)
-        except (psycopg.Error, LmxError) as error:
+        except (psycopg.Error, LmxError, Unreachable) as error:
             log.warning("cannot cancel the children of task %s yet: %s", lease.task_id, error)
             return False
         return True
@@ -136,6 +137,11 @@ def _failed(lease: Lease, error: dict[str, Any]) -> Operation:
     failed.costs = {"usd": None} if lease.budgeted else None
     failed.closes = lease.budgeted
     return failed
+
+
+def _repeat(lease: Lease) -> Operation:
+    """Run a coordinator again whose wake-up met no database; no attempt of its own has failed."""
+    return Operation("retry", lease.task_id, lease.seq, {"delay": _REPEAT_DELAY_S, "tried": 0})
 
 
 def _retry(lease: Lease, error: dict[str, Any], delay: float) -> Operation:

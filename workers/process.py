@@ -8,8 +8,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,8 +26,10 @@ from lmx.workers.watchdog import Watchdog
 from lmx.workflows import registry
 from lmx.workflows.commit import Committer
 from lmx.workflows.config import Settings
+from lmx.workflows.coordinators.park import Unreachable
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.hotpool import HotPool
+from lmx.workflows.errors import DatabaseUnavailable
 from lmx.workflows.leases import Registration
 from lmx.workflows.operations import Applied, Operation
 
@@ -46,12 +47,23 @@ class ProcessPort:
     pool: HotPool
 
     def commit(self, operations: Sequence[Operation]) -> list[Applied]:
-        """Commit operations together and wait for it."""
-        return self.broker.committer.submit(*operations).wait()
+        """Commit operations together and wait for it, however long the database is away.
 
-    def borrow(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        """Lend a connection for reading."""
-        return self.pool.borrow()
+        Raises Unreachable if this process is stopping meanwhile.
+        """
+        try:
+            return self.broker.committer.submit(*operations).wait()
+        except (psycopg.OperationalError, ConnectionFailed) as error:
+            raise Unreachable from error
+
+    @contextlib.contextmanager
+    def borrow(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection for reading. Raises Unreachable, out of the block, too."""
+        try:
+            with self.pool.borrow() as conn:
+                yield conn
+        except (psycopg.OperationalError, DatabaseUnavailable) as error:
+            raise Unreachable from error
 
 
 @dataclass(slots=True)

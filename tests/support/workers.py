@@ -102,8 +102,12 @@ class Workers:
         return worker
 
     def serving(self, worker: WorkerProcess) -> int:
-        """Wait until a process has registered; return its worker id."""
-        query = "SELECT id FROM lmx.workers WHERE pid = %s AND stopped_at IS NULL"
+        """Wait until a process has registered and claims; return its worker id."""
+        query = (
+            "SELECT w.id FROM lmx.workers w, pg_stat_activity a WHERE w.pid = %s"
+            " AND w.stopped_at IS NULL AND a.datname = current_database()"
+            " AND a.application_name = 'lmx worker ' || w.id"
+        )
         with self.database.connect() as conn:
             row = eventually(lambda: conn.execute(query, [worker.pid]).fetchone(), "a worker")
         return int(row[0])

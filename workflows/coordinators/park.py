@@ -10,3 +10,7 @@ class Parked(BaseException):
 
 class LeaseLost(BaseException):
     """The task passed to somebody else, or was cancelled: nothing it does counts any more."""
+
+
+class Unreachable(BaseException):
+    """The database went away while a coordinator ran: its wake-up is repeated, and not counted."""
