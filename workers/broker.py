@@ -181,6 +181,11 @@ class PostgresBroker(Broker):
         committer.add(intake)
         return PostgresConsumer(self, intake, timeout)
 
+    def stop_claiming(self) -> None:
+        """Lease no more tasks; what was leased and not handed out yet goes back."""
+        for intake in self._intakes:
+            intake.close()
+
     def close(self) -> None:
         """Commit what is outstanding, sign off if the broker had registered, disconnect."""
         with self._starting:

@@ -33,7 +33,7 @@ class Intake:
         self.last_delivery = MAX_DELIVERIES
         self.window = Window(floor=prefetch, ceiling=prefetch)
         self._worker_id = worker_id
-        self._open = True
+        self.open = True
         self._buffer: SimpleQueue[Lease] = SimpleQueue()
         self._held: dict[int, Lease] = {}
         self._settling: dict[int, Lease] = {}
@@ -44,7 +44,7 @@ class Intake:
 
     def slots(self) -> int:
         """How many more tasks may be claimed now."""
-        if not self._open or self._suspect is not None:
+        if not self.open or self._suspect is not None:
             return 0
         return self.window.size() - len(self._held)
 
@@ -109,11 +109,11 @@ class Intake:
 
     def close(self) -> None:
         """Claim no more."""
-        self._open = False
+        self.open = False
 
     def over(self) -> bool:
         """Whether the intake is closed and answers for nothing any more."""
-        return not self._open and not self.known()
+        return not self.open and not self.known()
 
     def drain(self) -> Iterator[Lease]:
         """Take out what is buffered and was never handed to anybody."""
