@@ -74,49 +74,59 @@ def budgets_of(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[Bu
     return found
 
 
-# One pass over the budgets concerned; each sum is grouped once, never looked up row by row.
+# All amounts of a budget, its own and those behind it, are stacked and grouped once: joins would
+# depend on estimates that a recursive tree does not allow.
 _CHECK: Final = """
-WITH RECURSIVE wanted AS (
-    SELECT CAST(:run AS bigint) AS run
-), tree AS (
-    SELECT id FROM lmx.tasks WHERE id = (SELECT run FROM wanted)
+WITH RECURSIVE {mine}, amounts AS (
+    SELECT task_id, unit, 1 AS rows, ceiling, spent, held, granted,
+           CASE WHEN closed THEN held + granted ELSE 0 END AS left_over,
+           0 AS charged, 0 AS reserved, 0 AS below_spent, 0 AS below_granted
+    FROM mine
     UNION ALL
-    SELECT c.id FROM tree JOIN lmx.tasks c ON c.parent_id = tree.id
-), mine AS (
-    SELECT * FROM lmx.budgets
-    WHERE (SELECT run FROM wanted) IS NULL OR task_id IN (SELECT id FROM tree)
-), charged AS (
-    SELECT task_id, unit, sum(amount) AS amount FROM lmx.charges
-    WHERE (SELECT run FROM wanted) IS NULL OR run_id = (SELECT run FROM wanted)
-    GROUP BY task_id, unit
-), reserved AS (
-    SELECT task_id, unit, sum(amount) AS amount FROM lmx.holds
-    WHERE task_id IN (SELECT task_id FROM mine) GROUP BY task_id, unit
-), below AS (
-    SELECT t.parent_id AS task_id, b.unit,
-           coalesce(sum(b.spent) FILTER (WHERE b.closed), 0) AS spent,
-           coalesce(sum(b.ceiling) FILTER (WHERE NOT b.closed), 0) AS granted
-    FROM mine b JOIN lmx.tasks t ON t.id = b.task_id
-    WHERE t.parent_id IS NOT NULL GROUP BY t.parent_id, b.unit
+    SELECT task_id, unit, 0, 0, 0, 0, 0, 0, amount, 0, 0, 0 FROM lmx.charges {of_run}
+    UNION ALL
+    SELECT task_id, unit, 0, 0, 0, 0, 0, 0, 0, amount, 0, 0 FROM lmx.holds {of_tree}
+    UNION ALL
+    SELECT parent_id, unit, 0, 0, 0, 0, 0, 0, 0, 0,
+           CASE WHEN closed THEN spent ELSE 0 END, CASE WHEN closed THEN 0 ELSE ceiling END
+    FROM mine WHERE parent_id IS NOT NULL
 ), summed AS (
-    SELECT m.*, coalesce(c.amount, 0) + coalesce(d.spent, 0) AS real_spent,
-           coalesce(r.amount, 0) AS real_held, coalesce(d.granted, 0) AS real_granted
-    FROM mine m
-    LEFT JOIN charged c USING (task_id, unit)
-    LEFT JOIN reserved r USING (task_id, unit)
-    LEFT JOIN below d USING (task_id, unit)
+    SELECT task_id, unit, sum(rows) AS rows, sum(ceiling) AS ceiling, sum(spent) AS spent,
+           sum(held) AS held, sum(granted) AS granted, sum(left_over) AS left_over,
+           sum(charged) AS charged, sum(reserved) AS reserved,
+           sum(below_spent) AS below_spent, sum(below_granted) AS below_granted
+    FROM amounts GROUP BY task_id, unit
 )
-SELECT task_id, unit, v.name, v.expected::bigint, v.actual
-FROM summed s, LATERAL (VALUES
-    ('spent', s.real_spent, s.spent),
-    ('held', s.real_held, s.held),
-    ('granted', s.real_granted, s.granted),
-    ('committed', least(s.ceiling, s.spent + s.held + s.granted), s.spent + s.held + s.granted),
-    ('left after closing', 0, CASE WHEN s.closed THEN s.held + s.granted ELSE 0 END)
+SELECT task_id, unit, v.name, v.expected::bigint, v.actual::bigint
+FROM summed, LATERAL (VALUES
+    ('spent', charged + rows * below_spent, spent),
+    ('held', reserved, held),
+    ('granted', rows * below_granted, granted),
+    ('committed', least(ceiling, spent + held + granted), spent + held + granted),
+    ('left after closing', 0, left_over)
 ) AS v(name, expected, actual)
 WHERE v.expected <> v.actual
 ORDER BY task_id, unit, v.name
 """
+
+_ALL: Final = _CHECK.format(
+    mine="""mine AS (
+    SELECT b.*, t.parent_id FROM lmx.budgets b JOIN lmx.tasks t ON t.id = b.task_id
+)""",
+    of_run="",
+    of_tree="",
+)
+_ONE_RUN: Final = _CHECK.format(
+    mine="""tree AS (
+    SELECT id, parent_id FROM lmx.tasks WHERE id = :run
+    UNION ALL
+    SELECT c.id, c.parent_id FROM tree JOIN lmx.tasks c ON c.parent_id = tree.id
+), mine AS (
+    SELECT b.*, tree.parent_id FROM tree JOIN lmx.budgets b ON b.task_id = tree.id
+)""",
+    of_run="WHERE run_id = :run",
+    of_tree="WHERE task_id IN (SELECT id FROM tree)",
+)
 
 
 def check_budgets(database: Database, run_id: int | None = None) -> list[Discrepancy]:
@@ -125,7 +135,6 @@ def check_budgets(database: Database, run_id: int | None = None) -> list[Discrep
     An empty list means that every sum is exact.
     """
     with database.engine.connect() as connection:
-        rows = connection.execute(
-            text(_CHECK.replace(":run", "CAST(:run AS bigint)")), {"run": run_id}
-        )
+        query = text(_ALL) if run_id is None else text(_ONE_RUN).bindparams(run=run_id)
+        rows = connection.execute(query)
         return [Discrepancy(*row) for row in rows]

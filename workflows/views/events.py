@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import checkpoints, events, tasks
-from lmx.workflows.views.tasks import no_such_task, tree_ids
+from lmx.workflows.views.tasks import no_such_task
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -71,7 +71,7 @@ def run_events(
     since = _EPOCH + after * _MICROSECOND
     with database.engine.connect() as connection:
         horizon = _horizon(connection, run_id)
-        every = _union(tree_ids(run_id))
+        every = _union(_tree(run_id))
         query = (
             select(every)
             .where(every.c.at > since, every.c.at < horizon)
@@ -95,34 +95,42 @@ def _horizon(connection: Connection, run_id: int) -> datetime:
     return found
 
 
-def _union(tree: CTE) -> Any:
+def _tree(top: int) -> CTE:
+    """The tasks of a tree with all that their events tell, read once for all kinds of event."""
     c = tasks.c
-    started = func.jsonb_build_object("attempt", c.attempts + 1, "delivery", c.deliveries)
+    columns = (c.id, c.root_id, c.name, c.key, c.state, c.role, c.attempts, c.deliveries, c.error)
+    times = (c.created_at, c.started_at, c.finished_at)
+    tree = select(*columns, *times).where(c.id == top).cte("tree", recursive=True)
+    return tree.union_all(select(*columns, *times).where(c.parent_id == tree.c.id))
+
+
+def _union(tree: CTE) -> Any:
+    t = tree.c
+    started = func.jsonb_build_object("attempt", t.attempts + 1, "delivery", t.deliveries)
     finished = func.jsonb_strip_nulls(
-        func.jsonb_build_object("state", cast(c.state, Text), "error", c.error)
+        func.jsonb_build_object("state", cast(t.state, Text), "error", t.error)
     )
-    of_tasks = tree.join(tasks, c.id == tree.c.id)
-    derived = [
-        _part(c.created_at, "submitted", null()).select_from(of_tasks),
-        _part(c.started_at, "started", started).select_from(of_tasks),
-        _part(c.finished_at, "finished", finished).select_from(of_tasks),
-    ]
-    steps = _part(
-        checkpoints.c.at, "checkpoint", func.jsonb_build_object("name", checkpoints.c.name)
-    ).select_from(of_tasks.join(checkpoints, checkpoints.c.task_id == c.id))
-    logged = _part(events.c.at, events.c.kind, events.c.data).select_from(
-        of_tasks.join(events, (events.c.run_id == c.root_id) & (events.c.task_id == c.id))
-    )
-    return union_all(*derived, steps, logged).subquery("every")
+    step = func.jsonb_build_object("name", checkpoints.c.name)
+    of_steps = tree.join(checkpoints, (checkpoints.c.task_id == t.id) & (t.role == "coordinator"))
+    of_log = tree.join(events, (events.c.run_id == t.root_id) & (events.c.task_id == t.id))
+    return union_all(
+        _part(tree, t.created_at, "submitted", null()),
+        _part(tree, t.started_at, "started", started),
+        _part(tree, t.finished_at, "finished", finished),
+        _part(tree, checkpoints.c.at, "checkpoint", step).select_from(of_steps),
+        _part(tree, events.c.at, events.c.kind, events.c.data).select_from(of_log),
+    ).subquery("every")
 
 
-def _part(at: ColumnElement[Any], kind: str | ColumnElement[Any], data: Any) -> Select[Any]:
+def _part(
+    tree: CTE, at: ColumnElement[Any], kind: str | ColumnElement[Any], data: Any
+) -> Select[Any]:
     label = literal(kind, String) if isinstance(kind, str) else kind
     return select(
         at.label("at"),
-        tasks.c.id.label("task_id"),
-        tasks.c.name,
-        tasks.c.key,
+        tree.c.id.label("task_id"),
+        tree.c.name,
+        tree.c.key,
         cast(label, Text).label("kind"),
         cast(data, JSONB).label("data"),
     ).where(at.is_not(None))
