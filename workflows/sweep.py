@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
+from lmx.workflows.control.subtree import end_trees, lock_trees
 from lmx.workflows.host import alive, identity, uptime_s
 from lmx.workflows.operations import Operation, apply
 from lmx.workflows.sql import statement
@@ -41,11 +42,19 @@ def sweep(conn: psycopg.Connection[Any], max_deliveries: int = MAX_DELIVERIES) -
                 for row in conn.execute(statement("orphans"), prepare=True).fetchall()
             ]
             applied = apply(conn, operations) if operations else []
-        kinds = [op.kind for op, result in zip(operations, applied, strict=True) if result.accepted]
+            done = [op for op, result in zip(operations, applied, strict=True) if result.accepted]
+            _end_children(conn, [op.task_id for op in done if op.kind == "finish"])
+        kinds = [op.kind for op in done]
         requeued += kinds.count("requeue")
         poisoned += kinds.count("finish")
         if not kinds:
             return Swept(len(dead), requeued, poisoned)
+
+
+def _end_children(conn: psycopg.Connection[Any], failed: list[int]) -> None:
+    """Cancel what dead-lettered coordinators have left running: nobody would read its results."""
+    if failed:
+        end_trees(conn, lock_trees(conn, failed), ())
 
 
 def _gone_from_this_host(conn: psycopg.Connection[Any]) -> list[int]:
