@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.adapters import SYSTEMS, adapter_class
-from benchmarks.runner import Entrant, Plan, run
+from benchmarks.adapters import SYSTEMS
+from benchmarks.runner import Plan, run
 from benchmarks.server import Server
 from benchmarks.workloads import WORKLOADS
 
@@ -44,29 +44,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=_DEFAULT_ROUNDS, metavar="N")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the sizes of all rounds")
     parser.add_argument(
-        "--tuned-only", action="store_true", help="leave out the peers at their default settings"
+        "--defaults", action="store_true", help="run the peers at their default settings too"
     )
     parser.add_argument("--no-counts", action="store_true", help="skip the counting rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything here")
     return parser.parse_args()
 
 
-def _entrants(systems: list[str], *, tuned_only: bool) -> list[Entrant]:
-    """Every system with every one of its settings, or without the defaults."""
-    return [
-        Entrant(system, settings)
-        for system in systems
-        for settings in adapter_class(system).variants
-        if settings != "defaults" or not tuned_only
-    ]
-
-
 def main() -> int:
     arguments = _arguments()
     plan = Plan(
         workloads=[WORKLOADS[name] for name in arguments.workloads],
-        entrants=_entrants(arguments.systems, tuned_only=arguments.tuned_only),
+        systems=arguments.systems,
         rounds=arguments.rounds,
+        defaults=arguments.defaults,
         counts=not arguments.no_counts,
         scale=arguments.scale,
     )

@@ -44,8 +44,7 @@ def save(results: Results, plan: Plan, server_version: str, path: Path) -> None:
         "results": [
             _entry(workload, entrant, results[workload.name, entrant])
             for workload in plan.workloads
-            for entrant in plan.entrants
-            if (workload.name, entrant) in results
+            for entrant in plan.entrants(workload)
         ],
     }
     path.write_text(json.dumps(document, indent=1) + "\n")

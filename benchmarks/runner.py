@@ -30,11 +30,8 @@ class Entrant:
         return self.system if single else f"{self.system} ({self.settings})"
 
     def offers(self, workload: Workload) -> bool:
-        """Whether to run a workload: the system must be able to, and the settings must matter."""
-        adapter = adapter_class(self.system)
-        if workload.defaults_only and self.settings != adapter.variants[-1]:
-            return False
-        return workload.name in adapter.workloads
+        """Whether the system can run a workload at all."""
+        return workload.name in adapter_class(self.system).workloads
 
 
 @dataclass
@@ -67,10 +64,23 @@ class Plan:
     """What to run."""
 
     workloads: list[Workload]
-    entrants: list[Entrant]
+    systems: list[str]
     rounds: int
+    defaults: bool
     counts: bool
     scale: float = 1.0
+
+    def entrants(self, workload: Workload) -> list[Entrant]:
+        """Who takes part in a workload: every system that can, with the settings that matter."""
+        found = []
+        for system in self.systems:
+            variants = adapter_class(system).variants
+            if workload.defaults_only:
+                variants = variants[-1:]
+            elif not self.defaults:
+                variants = tuple(name for name in variants if name != "defaults")
+            found += [Entrant(system, settings) for settings in variants]
+        return [entrant for entrant in found if entrant.offers(workload)]
 
     def size(self, workload: Workload) -> int:
         """Units in a timed round."""
@@ -81,7 +91,7 @@ def run(server: Server, plan: Plan, progress: Progress) -> Results:
     """Every round runs every entrant once per workload, in an order that turns."""
     results: Results = {}
     for workload in plan.workloads:
-        entrants = [entrant for entrant in plan.entrants if entrant.offers(workload)]
+        entrants = plan.entrants(workload)
         for entrant in entrants:
             results[workload.name, entrant] = Result()
         for number in range(plan.rounds):
