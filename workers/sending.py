@@ -1,6 +1,7 @@
 """Writes Dramatiq messages into the queue: one, many, or in the caller's own transaction."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -60,7 +61,7 @@ class Sender:
         }
 
         def insert(conn: psycopg.Connection[Any], again: bool) -> None:
-            with conn.transaction():
+            with _atomic(conn):
                 cursor = conn.execute(statement("enqueue_messages"), columns, prepare=True)
                 taken = rows.keys() - {row[0] for row in cursor.fetchall()}
                 for key in sorted(taken):
@@ -105,7 +106,7 @@ class Sender:
         """Insert one row; after a lost connection (`again`) one that exists is the one we sent."""
         if conn.execute(statement("enqueue"), row, prepare=True).fetchone() or again:
             return
-        with conn.transaction():
+        with _atomic(conn):
             conn.execute(
                 "UPDATE lmx.tasks SET idempotency_key = NULL"
                 " WHERE idempotency_key = %(key)s AND finished_at IS NOT NULL",
@@ -130,6 +131,14 @@ class Sender:
         except psycopg.OperationalError:
             with self._pool.borrow() as conn:
                 return write(conn, True)
+
+
+def _atomic(conn: psycopg.Connection[Any]) -> AbstractContextManager[object]:
+    """Let statements succeed or fail together, and never commit a transaction of the caller's.
+
+    `conn.transaction()` would commit at its end what it began on a connection without autocommit.
+    """
+    return conn.transaction() if conn.autocommit else nullcontext()
 
 
 def _seconds(delay_ms: int | None) -> float | None:
