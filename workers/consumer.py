@@ -40,6 +40,9 @@ class PostgresConsumer(Consumer):
         lease = self._intake.next(self._timeout)
         if lease is None:
             return None
+        if not self._intake.open:
+            self._intake.give_back(lease)
+            return None
         if lease.message is None:
             return TaskDelivery(lease, self._intake)
         try:

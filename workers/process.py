@@ -15,6 +15,7 @@ from typing import Any, Final
 import dramatiq
 import psycopg
 from dramatiq import Worker
+from dramatiq.common import iter_queue
 from dramatiq.errors import ConnectionFailed
 
 from lmx.workers.broker import PostgresBroker
@@ -144,6 +145,7 @@ class WorkerProcess:
 
         What is not finished after the grace period is given back by the lease's end.
         """
+        self._give_back_unbegun()
         self._worker.stop(timeout=int(self.settings.shutdown_grace_s * 1000))
         self.broker.close()
         self._watchdog.stop()
@@ -151,6 +153,16 @@ class WorkerProcess:
         self._pool.close()
         if self.on_stop is not None:
             self.on_stop()
+
+    def _give_back_unbegun(self) -> None:
+        """Give back now what Dramatiq would keep until its threads have finished."""
+        self.broker.stop_claiming()
+        for thread in self._worker.workers:
+            thread.stop()
+        unbegun = [item.message for item in iter_queue(self._worker.work_queue)]
+        consumer = self._worker.consumers.get(self.queue)
+        if unbegun and consumer is not None:
+            consumer.requeue_messages(unbegun)
 
     def _on_beat(self, conn: psycopg.Connection[Any]) -> None:
         if self.on_beat is not None:

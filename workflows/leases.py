@@ -1,7 +1,8 @@
 """The lease of a worker process: registration, heartbeat, and news of cancelled tasks.
 
 One row in lmx.workers stands for the process, and prolonging it prolongs the leases of all tasks
-that the process holds. The same thread hears of cancelled tasks and sweeps after dead workers.
+that the process holds. The same thread hears of cancelled tasks, sweeps after dead workers and
+ends what is past its deadline.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import Any
 import psycopg
 
 from lmx.workflows.alarm import Alarm
+from lmx.workflows.control.deadlines import expire_deadlines
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import LmxError
 from lmx.workflows.host import identity
@@ -116,6 +118,7 @@ class Registration:
             if self.on_lost is not None:
                 self.on_lost()
         sweep(conn, self.max_deliveries)
+        expire_deadlines(conn)
         if self.on_beat is not None:
             self.on_beat(conn)
 
