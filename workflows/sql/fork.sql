@@ -1,6 +1,7 @@
 -- Start a run that has done what another had done before one of its steps: the steps recorded
 -- before it, the children spawned before it that have succeeded, the signals that had come, and
--- the working memory as it stands. Its budgets are as large as the other's were. Row back: its id.
+-- the working memory as it stands. Its budgets are as large as the other's were. `lease_seq` 1, as
+-- if it had been claimed before, tells whoever claims it that there is a history. Row back: its id.
 WITH source AS (
     SELECT t.*, coalesce(r.weight, 1) AS weight, c.at AS cut
     FROM lmx.tasks t
@@ -9,10 +10,10 @@ WITH source AS (
     WHERE t.id = %(run)s
 ), root AS (
     INSERT INTO lmx.tasks (id, root_id, role, nesting, queue, name, state, rank, priority,
-                           max_attempts, time_limit_ms, deadline, budgeted, input)
+                           max_attempts, time_limit_ms, deadline, budgeted, lease_seq, input)
     SELECT n.id, n.id, s.role, s.nesting, s.queue, s.name, 'ready',
            n.lane + q.lane_offset - s.priority * 1000.0, s.priority, s.max_attempts,
-           s.time_limit_ms, clock_timestamp() + (s.deadline - s.created_at), s.budgeted, s.input
+           s.time_limit_ms, clock_timestamp() + (s.deadline - s.created_at), s.budgeted, 1, s.input
     FROM source s
     JOIN lmx.queues q ON q.name = s.queue,
          (SELECT nextval('lmx.task_ids') AS id, nextval('lmx.lane') AS lane) n
