@@ -22,7 +22,7 @@ from lmx.workflows.coordinators.park import LeaseLost, Unreachable
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import LmxError
 from lmx.workflows.lease import Lease
-from lmx.workflows.operations import Operation
+from lmx.workflows.operations import ALL_OTHERS, Operation
 from lmx.workflows.registry import Function
 from lmx.workflows.retries import FINAL, delay_before, describe
 from lmx.workflows.submission import encode_input
@@ -51,7 +51,7 @@ class Executor:
     def execute(self, lease: Lease) -> None:
         """Run a task to its outcome; whatever its code raises becomes part of that outcome."""
         if not lease.affordable:
-            lease.outcome = [_failed(lease, dict(_UNAFFORDABLE))]
+            lease.outcome = [_failed(lease, dict(_UNAFFORDABLE), cost=0)]
             return
         execution: Execution | None = None
         try:
@@ -127,14 +127,16 @@ def _delay(function: Function | None, attempt: int) -> float:
 def _succeeded(lease: Lease, output: Any, usage: dict[str, Any] | None = None) -> Operation:
     text = orjson.Fragment(encode_input(output))
     done = finish(lease, "succeeded", output=text, usage=usage)
-    done.costs = {"usd": int((usage or {}).get("cost", 0))} if lease.budgeted else None
+    if lease.budgeted:
+        done.costs = {"usd": int((usage or {}).get("cost", 0)), ALL_OTHERS: 0}
     done.closes = lease.budgeted
     return done
 
 
-def _failed(lease: Lease, error: dict[str, Any]) -> Operation:
+def _failed(lease: Lease, error: dict[str, Any], cost: int | None = None) -> Operation:
+    """Fail a task; `cost` (None: nobody knows) is what the attempt cost in every unit."""
     failed = finish_failed(lease, error)
-    failed.costs = {"usd": None} if lease.budgeted else None
+    failed.costs = {ALL_OTHERS: cost} if lease.budgeted else None
     failed.closes = lease.budgeted
     return failed
 
@@ -146,6 +148,6 @@ def _repeat(lease: Lease) -> Operation:
 
 def _retry(lease: Lease, error: dict[str, Any], delay: float) -> Operation:
     again = Operation("retry", lease.task_id, lease.seq, {"delay": delay, "error": error})
-    again.costs = {"usd": None} if lease.budgeted else None
+    again.costs = {ALL_OTHERS: None} if lease.budgeted else None
     again.event = {"kind": "retry", "data": {"attempt": lease.attempts + 1, **error}}
     return again

@@ -7,7 +7,7 @@ from dramatiq.message import Message
 
 from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workflows.lease import Lease
-from lmx.workflows.operations import Operation
+from lmx.workflows.operations import ALL_OTHERS, Operation
 
 _MAX_TEXT: Final = 16_384
 INTERRUPTED_DELAY_S: Final = 1.0
@@ -47,7 +47,7 @@ def _interrupted(lease: Lease, error: dict[str, Any] | None, *, failed: bool) ->
     else:
         fields = {"delay": INTERRUPTED_DELAY_S, "error": error}
         end = Operation("retry", lease.task_id, lease.seq, fields)
-    end.costs = {"usd": None} if lease.budgeted else None
+    end.costs = {ALL_OTHERS: None} if lease.budgeted else None
     return end
 
 

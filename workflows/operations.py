@@ -31,13 +31,18 @@ ORDER: Final = (
 )
 
 
+#: In `Operation.costs`: all units that the attempt holds beside those named.
+ALL_OTHERS: Final = "*"
+
+
 @dataclass(slots=True)
 class Operation:
     """One fenced write. `fields` are the columns that its statement reads beside the token.
 
-    `parent_id` is locked together with the task. `costs` maps budget units to what the attempt
-    cost (None: nobody knows) and is settled before a finish, a retry or a requeue. `budgets` are
-    the ceilings that a spawn moves out of the parent's budget.
+    `parent_id` is locked together with the task. `costs` maps budget units (`ALL_OTHERS`: those
+    held and not named) to what the attempt cost (None: nobody knows) and is settled before a
+    finish, a retry or a requeue. `budgets` are the ceilings that a spawn moves out of the
+    parent's budget.
     """
 
     kind: str
