@@ -134,9 +134,7 @@ class Context:
             timeout=timeout,
             budget=budget,
         )
-        return self._spawn(
-            key or GENERATE, GENERATE, "worker", options, body, cost
-        )
+        return self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
 
     def gather(self, *children: Child[Any], return_exceptions: bool = False) -> list[Any]:
         """Wait until all `children` have finished and return their results in the given order.

@@ -50,7 +50,7 @@ class Journal:
         """Record a value under a name that `name` returned; returns it as a replay will see it."""
         text = encode_input(value)
         self._commit(self.operation("checkpoint", name=name, output=orjson.Fragment(text)), *extra)
-        kept = orjson.loads(text)
+        kept = _as_stored(orjson.loads(text))
         self.history.steps[name] = kept
         return kept
 
@@ -137,3 +137,13 @@ def _refused(error: psycopg.errors.CheckViolation) -> Exception:
             hint="submit it with a larger nesting=",
         )
     return error
+
+
+def _as_stored(value: Any) -> Any:
+    """Order the keys of objects as jsonb does, so that a replay iterates over them alike."""
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: _as_stored(value[key]) for key in keys}
+    if isinstance(value, list):
+        return [_as_stored(item) for item in value]
+    return value
