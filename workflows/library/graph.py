@@ -42,9 +42,12 @@ def graph(ctx: Context, nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
 
 def check(nodes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise InvalidInput, naming the node, for a graph that cannot be run."""
+    if not isinstance(nodes, Mapping):
+        raise InvalidInput("the nodes of a graph are an object: names and what each node does")
     if not nodes:
         raise InvalidInput("the graph has no nodes")
     for name, node in nodes.items():
+        _check_shape(name, node)
         if unknown := set(node) - _NODE_KEYS:
             raise InvalidInput(f"node {name!r} has unknown keys: {', '.join(sorted(unknown))}")
         if ("generate" in node) == ("function" in node):
@@ -53,6 +56,20 @@ def check(nodes: Mapping[str, Mapping[str, Any]]) -> None:
             if earlier not in nodes:
                 raise InvalidInput(f"node {name!r} comes after {earlier!r}, which does not exist")
     _check_order(nodes)
+
+
+def _check_shape(name: str, node: Mapping[str, Any]) -> None:
+    if not isinstance(node, Mapping):
+        raise InvalidInput(f"node {name!r} is no object")
+    for key, expected, what in (
+        ("after", list, "list"),
+        ("args", list, "list"),
+        ("kwargs", Mapping, "object"),
+        ("generate", Mapping, "object"),
+        ("function", str, "text"),
+    ):
+        if key in node and not isinstance(node[key], expected):
+            raise InvalidInput(f"{key!r} of node {name!r} is no {what}")
 
 
 def _check_order(nodes: Mapping[str, Mapping[str, Any]]) -> None:
