@@ -96,7 +96,7 @@ def _rank(workload: Workload, result: Result) -> float:
 def _row(workload: Workload, entrant: Entrant, result: Result, ours: float | None) -> list[str]:
     medians = [result.median(measure) for measure in workload.measures]
     row = [entrant.label, *(_number(value) for value in medians)]
-    theirs = medians[0]
+    theirs = finite(medians[0])
     if ours and theirs and result.error is None:
         row.append(f"{ours / theirs if workload.higher_is_better else theirs / ours:.2f}")
     else:
