@@ -10,7 +10,7 @@ no delay queues. docs/decisions/0005-dramatiq-broker.md says what differs from o
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from time import monotonic, sleep
 from typing import Any, Final
@@ -26,7 +26,7 @@ from lmx.workers.consumer import PostgresConsumer
 from lmx.workers.delivery import EXECUTE, Delivery, TaskDelivery
 from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.reconcile import reconcile
-from lmx.workers.sending import Sender
+from lmx.workers.sending import Sender, repeatable
 from lmx.workers.settlement import Settlement
 from lmx.workers.window import Window
 from lmx.workflows.commit import Committer, Counters
@@ -200,13 +200,13 @@ class PostgresBroker(Broker):
     def flush(self, queue_name: str) -> None:
         """Cancel the messages that wait in a queue. Leased ones, and lmx's own tasks, stay."""
         self._require_queue(queue_name)
-        with self._failures(), self._pool.borrow() as conn:
-            conn.execute(
-                "UPDATE lmx.tasks SET state = 'cancelled', finished_at = clock_timestamp(),"
-                " run_at = NULL, message = NULL"
-                " WHERE queue = %s AND state IN ('ready', 'scheduled') AND message IS NOT NULL",
-                [queue_name],
-            )
+        cancel = (
+            "UPDATE lmx.tasks SET state = 'cancelled', finished_at = clock_timestamp(),"
+            " run_at = NULL, message = NULL"
+            " WHERE queue = %s AND state IN ('ready', 'scheduled') AND message IS NOT NULL"
+        )
+        with self._failures():
+            repeatable(self._pool, lambda conn, _: conn.execute(cancel, [queue_name]))
 
     def flush_all(self) -> None:
         """Cancel the messages that wait in the declared queues."""
@@ -216,14 +216,18 @@ class PostgresBroker(Broker):
     def join(self, queue_name: str, *, timeout: int | None = None) -> None:
         """Wait until nothing in the queue is ready, leased or scheduled.
 
-        Raises QueueNotFound, and QueueJoinTimeout after `timeout` milliseconds.
+        Outages meanwhile are waited out. Raises QueueNotFound, ConnectionFailed if the database
+        cannot be reached to begin with, and QueueJoinTimeout after `timeout` milliseconds.
         """
         self._require_queue(queue_name)
         until = None if timeout is None else monotonic() + timeout / 1000
-        while self._unfinished(queue_name):
+        unfinished = self._unfinished(queue_name)
+        while unfinished:
             if until is not None and monotonic() >= until:
                 raise QueueJoinTimeout(f"timed out after {(timeout or 0) / 1000:.2f} seconds")
             sleep(_JOIN_POLL_S)
+            with suppress(ConnectionFailed):
+                unfinished = self._unfinished(queue_name)
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Run the middleware's hooks; not for lmx's own tasks, and not for a lost lease."""
@@ -264,8 +268,11 @@ class PostgresBroker(Broker):
             f"EXISTS (SELECT FROM lmx.tasks WHERE queue = %(queue)s AND state = '{state}')"
             for state in ("ready", "scheduled", "leased")
         )
-        with self._failures(), self._pool.borrow() as conn:
-            row = conn.execute(f"SELECT {query}", {"queue": queue_name}).fetchone()
+        with self._failures():
+            row = repeatable(
+                self._pool,
+                lambda conn, _: conn.execute(f"SELECT {query}", {"queue": queue_name}).fetchone(),
+            )
         return row is not None and bool(row[0])
 
     def _started(self) -> Committer:

@@ -78,12 +78,10 @@ class Sender:
         """Create the rows of these queues, in a transaction of its own, once per process."""
         missing = [queue for queue in queues if queue not in self._queues]
         if missing:
-            with self._pool.borrow() as conn:
-                conn.execute(
-                    "INSERT INTO lmx.queues (name) SELECT unnest(%s::text[])"
-                    " ON CONFLICT DO NOTHING",
-                    [missing],
-                )
+            create = (
+                "INSERT INTO lmx.queues (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
+            )
+            repeatable(self._pool, lambda conn, _: conn.execute(create, [missing]))
             self._queues.update(missing)
 
     def _row(self, message: Message[Any], delay_ms: int | None) -> dict[str, Any]:
@@ -125,12 +123,21 @@ class Sender:
         """Write on the caller's connection, or on one of ours, once more if that one broke."""
         if connection is not None:
             return write(connection, False)
-        try:
-            with self._pool.borrow() as conn:
-                return write(conn, False)
-        except psycopg.OperationalError:
-            with self._pool.borrow() as conn:
-                return write(conn, True)
+        return repeatable(self._pool, write)
+
+
+def repeatable(pool: HotPool, write: Callable[[psycopg.Connection[Any], bool], R]) -> R:
+    """Run `write(connection, again)`, and once more, with `again` set, if the connection breaks.
+
+    A pooled connection may have been cut since its last use, or while it was being looked at.
+    """
+    try:
+        with pool.borrow() as conn:
+            return write(conn, False)
+    except psycopg.OperationalError:
+        pool.close()  # its other connections may have been cut with that one
+        with pool.borrow() as conn:
+            return write(conn, True)
 
 
 def _atomic(conn: psycopg.Connection[Any]) -> AbstractContextManager[object]:

@@ -159,18 +159,6 @@ def test_more_urgent_messages_are_claimed_first(broker: PostgresBroker, actor: D
     assert claimed == ["casual", "urgent", "urgent", "casual", "casual"]
 
 
-def test_delayed_messages_are_processed_in_the_order_of_their_due_times(
-    broker: PostgresBroker, actor: Declare, working: Working
-) -> None:
-    seen: list[int] = []
-    work = actor(seen.append, actor_name="work")
-    with working(broker, threads=1):
-        for delay in (450, 300, 150):
-            work.send_with_options(args=(delay,), delay=delay)
-        broker.join("default", timeout=20_000)
-    assert seen == [150, 300, 450]
-
-
 def test_a_message_is_queued_once_at_a_time(
     broker: PostgresBroker, actor: Declare, sql: Connection, working: Working
 ) -> None:

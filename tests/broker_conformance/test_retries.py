@@ -175,7 +175,7 @@ def test_a_retry_keeps_the_queue_and_other_messages_going(subject: Subject) -> N
     def work(name: str) -> None:
         if name == "flaky" and "flaky failed" not in seen:
             seen.append("flaky failed")
-            raise Retry(delay=300)
+            raise Retry(delay=500)
         seen.append(name)
 
     actor = subject.actor(work)
