@@ -48,6 +48,8 @@ class Watchdog:
                 self._show_progress()
             except (psycopg.Error, LmxError) as error:
                 log.warning("progress was not written: %s", str(error).strip())
+            except Exception:  # without this thread no time limit would be kept
+                log.exception("defect in the watchdog")
 
     def _pause(self) -> float:
         limit = self.running.next_limit()

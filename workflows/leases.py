@@ -106,18 +106,27 @@ class Registration:
                 self._listen(self._conn)
             except (psycopg.Error, LmxError) as error:
                 log.warning("heartbeat failed (%s); trying again", str(error).strip())
-                if self._conn is not None:
-                    self._conn.close()
-                self._stopping.wait(min(1.0, self.heartbeat_s))
+                self._pause()
+            except Exception:  # without a heartbeat this worker would be taken for dead
+                log.exception("defect in the heartbeat; trying again")
+                self._pause()
+
+    def _pause(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+        self._stopping.wait(min(1.0, self.heartbeat_s))
 
     def _beat(self, conn: psycopg.Connection[Any]) -> None:
         row = {"worker": self.worker_id, "lease": self.lease_s}
-        if conn.execute(statement("heartbeat"), row, prepare=True).fetchone() is None:
+        beat = conn.execute(statement("heartbeat"), row, prepare=True).fetchone()
+        if beat is None:
             log.warning("worker %s was declared dead; registering anew", self.worker_id)
             self._register(conn)
             if self.on_lost is not None:
                 self.on_lost()
-        sweep(conn, self.max_deliveries)
+        # If even this worker's lease had run out, time has jumped (a laptop that slept, a clock
+        # that was set): the others may live as well as this one, and get time to say so.
+        sweep(conn, self.max_deliveries, expired=beat is None or not beat[0])
         expire_deadlines(conn)
         if self.on_beat is not None:
             self.on_beat(conn)

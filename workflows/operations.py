@@ -18,9 +18,10 @@ from lmx.workflows.sql import statement
 
 #: The order in which one transaction applies its operations: children are born before their
 #: parent's wait is counted, holds are settled while the lease still stands, budgets close last.
+#: Memory is written before the checkpoint that says that it was.
 ORDER: Final = (
-    "checkpoint",
     "memory",
+    "checkpoint",
     "spawn",
     "send",
     "result",
@@ -30,6 +31,8 @@ ORDER: Final = (
     "park",
 )
 
+
+_LOCKING: Final = frozenset({"spawn", "send", "result", "park"})
 
 #: In `Operation.costs`: all units that the attempt holds beside those named.
 ALL_OTHERS: Final = "*"
@@ -73,7 +76,8 @@ def encode(value: Any) -> str:
 
 
 def _needs_lock(operations: Sequence[Operation]) -> bool:
-    return any(op.parent_id is not None or op.kind in ("spawn", "park") for op in operations)
+    """Whether several statements of this transaction must find the lease in the same state."""
+    return any(op.parent_id is not None or op.costs or op.kind in _LOCKING for op in operations)
 
 
 def _locked_ids(operations: Sequence[Operation]) -> list[int]:

@@ -29,11 +29,16 @@ class Swept:
     poisoned: int
 
 
-def sweep(conn: psycopg.Connection[Any], max_deliveries: int = MAX_DELIVERIES) -> Swept:
-    """Declare dead workers dead and give their tasks back."""
+def sweep(
+    conn: psycopg.Connection[Any], max_deliveries: int = MAX_DELIVERIES, *, expired: bool = True
+) -> Swept:
+    """Declare dead workers dead and give their tasks back.
+
+    Without `expired`, a lease that has run out proves nothing: only what this host can tell does.
+    """
     with conn.transaction():
-        gone = _gone_from_this_host(conn)
-        dead = conn.execute(statement("dead_workers"), {"gone": gone}, prepare=True).fetchall()
+        told = {"gone": _gone_from_this_host(conn), "expired": expired}
+        dead = conn.execute(statement("dead_workers"), told, prepare=True).fetchall()
     requeued = poisoned = 0
     while True:
         with conn.transaction():
@@ -84,15 +89,15 @@ def _before_boot(boot_id: str, silent_s: float) -> bool:
 
 
 def _verdict(row: tuple[Any, ...], max_deliveries: int) -> Operation:
-    task, seq, parent, deliveries, worker, budgeted, units = row
+    task, seq, parent, deliveries, worker, budgeted, units, progressed = row
     costs: dict[str, int | None] = dict.fromkeys(units)
     told = {"worker": worker, "deliveries": deliveries}
-    if deliveries < max_deliveries:
+    if progressed or deliveries < max_deliveries:
         return Operation(
             "requeue",
             task,
             seq,
-            {"lost": True},
+            {"lost": True, "progressed": progressed},
             costs=costs,
             event={"kind": "recovered", "data": told},
         )

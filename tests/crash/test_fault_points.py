@@ -43,9 +43,8 @@ def test_a_kill_at_a_commit_leaves_an_exact_tree(
     for name in ("coordinator", "default", "gpu"):
         if name != queue:
             workers.start(name)
-    doomed = workers.start(queue, slots=1, fault=f"{kind}.{when}:1")
-    workers.serving(doomed)
     run = client.submit("tree", BRANCHES, LEAVES, nesting=1, budget=tree_budget(BRANCHES, LEAVES))
+    doomed = workers.start(queue, slots=1, fault=f"{kind}.{when}:1")
     doomed.wait_gone()
     for count in (1, 2):
         doomed = workers.start(queue, slots=1, fault=f"{kind}.{when}:{count}")

@@ -62,8 +62,10 @@ def test_a_frozen_worker_registers_anew(workers: Workers, client: Client) -> Non
     with workers.database.connect() as conn:
         query = "SELECT stopped_at FROM lmx.workers WHERE id = %s"
         eventually(lambda: conn.execute(query, [before]).fetchone()[0], "its lease's end")
-    zombie.thaw()
-    assert workers.serving(zombie) > before
+        zombie.thaw()
+        query = "SELECT id FROM lmx.workers WHERE pid = %s AND stopped_at IS NULL"
+        row = eventually(lambda: conn.execute(query, [zombie.pid]).fetchone(), "a new worker id")
+    assert row[0] > before
 
 
 def test_a_frozen_coordinators_late_checkpoint_and_spawn_are_refused(

@@ -49,7 +49,8 @@ class Memory:
         if record in journal.history.steps:
             return
         text = orjson.Fragment(encode_input(value))
-        journal.record(record, True, journal.operation("memory", key=key, value=text, gone=gone))
+        write = journal.operation("memory", key=key, value=text, gone=gone, record=record)
+        journal.record(record, True, write)
 
 
 def _checked(key: str) -> str:

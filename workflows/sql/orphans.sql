@@ -1,8 +1,11 @@
--- Tasks leased by workers that are dead, with the budget units that their attempts hold.
+-- Tasks leased by workers that are dead, with the budget units that their attempts hold, and
+-- whether they have recorded a step since their claim.
 SELECT t.id, t.lease_seq, t.parent_id, t.deliveries, t.worker_id, t.budgeted,
-       ARRAY(SELECT h.unit FROM lmx.holds h WHERE h.task_id = t.id) AS units
-FROM lmx.workers w
-JOIN lmx.tasks t ON t.worker_id = w.id AND t.state = 'leased'
-WHERE w.stopped_at IS NOT NULL AND w.stopped_at > clock_timestamp() - interval '1 day'
+       ARRAY(SELECT h.unit FROM lmx.holds h WHERE h.task_id = t.id) AS units,
+       EXISTS (SELECT FROM lmx.checkpoints c WHERE c.task_id = t.id AND c.at > t.started_at)
+           AS progressed
+FROM lmx.tasks t
+JOIN lmx.workers w ON w.id = t.worker_id
+WHERE t.state = 'leased' AND w.stopped_at IS NOT NULL
 ORDER BY t.id
 LIMIT 500

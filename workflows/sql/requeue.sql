@@ -1,10 +1,13 @@
--- Give leased tasks back as they were. `lost` ones had started and keep their delivery count;
--- the others were never begun, so what their claim held is released.
+-- Give leased tasks back as they were. `lost` ones had started and keep their delivery count, or
+-- begin a new one if they have `progressed`; the others were never begun, so what their claim held
+-- is released.
 WITH back AS (
     UPDATE lmx.tasks t
     SET state = 'ready', worker_id = NULL,
-        deliveries = CASE WHEN d.lost THEN t.deliveries ELSE t.deliveries - 1 END
-    FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(op int, id bigint, seq int, lost boolean)
+        deliveries = CASE WHEN d.progressed THEN 0 WHEN d.lost THEN t.deliveries
+                          ELSE t.deliveries - 1 END
+    FROM jsonb_to_recordset(%(ops)s::jsonb)
+         AS d(op int, id bigint, seq int, lost boolean, progressed boolean)
     WHERE t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     RETURNING d.op, d.lost, t.id, t.queue
 ), freed AS (
