@@ -156,7 +156,7 @@ class Client:
         idempotency_key: str | None = None,
         connection: Connection | None = None,
     ) -> int:
-        """Do as `submit`, for arguments of any name: a `budget` in `kwargs` is the coordinator's."""
+        """Do as `submit`, for arguments of any name: `kwargs` are all the coordinator's."""
         options = Options(
             weight=weight,
             nesting=nesting,
