@@ -8,20 +8,19 @@ print(client.result(task, timeout=60))
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 import psycopg
-import sqlalchemy
 
-from lmx.workflows import generation, registry
+from lmx.workflows import generation
+from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.failures import failure_of
 from lmx.workflows.database.hotpool import HotPool
-from lmx.workflows.errors import Conflict, InvalidInput, NotFound, TaskFailed
-from lmx.workflows.names import GENERATE, GPU
+from lmx.workflows.errors import InvalidInput, TaskFailed
+from lmx.workflows.insertion import existing, insert, row_of
+from lmx.workflows.names import GENERATE
 from lmx.workflows.operations import encode
-from lmx.workflows.sql import statement
 from lmx.workflows.submission import (
     Budgets,
     Options,
@@ -31,25 +30,9 @@ from lmx.workflows.submission import (
     encode_input,
     request_hash,
 )
+from lmx.workflows.targets import Targets
 from lmx.workflows.views import TaskView
 from lmx.workflows.waiting import wait_for_task
-
-Connection = psycopg.Connection[Any] | sqlalchemy.Connection
-
-
-#: How long a client remembers where tasks of a name go: a deployment may change it.
-_REMEMBER_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where tasks of a name go."""
-
-    name: str
-    role: str
-    queue: str
-    max_attempts: int
-    time_limit: float | None
 
 
 @dataclass(slots=True)
@@ -62,7 +45,7 @@ class Client:
 
     database: Database
     _pool: HotPool = field(init=False)
-    _targets: dict[str, tuple[float, _Target]] = field(default_factory=dict)
+    _targets: Targets = field(default_factory=Targets)
 
     def __post_init__(self) -> None:
         self._pool = HotPool(self.database)
@@ -87,7 +70,7 @@ class Client:
         idempotency_key: str | None = None,
         budget: Budgets | None = None,
         reserve: Budgets | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> int:
         """Queue one task and return its id.
 
@@ -119,7 +102,7 @@ class Client:
         delay: float | None = None,
         timeout: float | None = None,
         idempotency_key: str | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         **kwargs: Any,
     ) -> int:
         """Start a run of the coordinator `name` and return its id. Errors: as for `enqueue`.
@@ -154,7 +137,7 @@ class Client:
         delay: float | None = None,
         timeout: float | None = None,
         idempotency_key: str | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> int:
         """Do as `submit`, for arguments of any name: `kwargs` are all the coordinator's."""
         options = Options(
@@ -179,7 +162,7 @@ class Client:
         timeout: float | None = None,
         idempotency_key: str | None = None,
         budget: Budgets | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
         **sampling: Any,
     ) -> int:
         """Queue one call of a local model and return the task's id. Errors: as for `enqueue`."""
@@ -216,7 +199,7 @@ class Client:
         time_limit: float | None = None,
         timeout: float | None = None,
         idempotency_keys: Sequence[str] | None = None,
-        connection: Connection | None = None,
+        connection: CallerConnection | None = None,
     ) -> list[int]:
         """Queue one worker task per input, all or none of them, in one statement.
 
@@ -240,8 +223,8 @@ class Client:
         for key in idempotency_keys or ():
             check_key(key)
         with self._use(connection) as conn:
-            target = self._target(conn, name, queue)
-            row = _row(target, options)
+            target = self._targets.find(conn, name, queue)
+            row = row_of(target, options)
             row["inputs"] = encode_input(inputs)
             row["keys"] = list(idempotency_keys) if idempotency_keys else None
             row["hashes"] = (
@@ -249,11 +232,11 @@ class Client:
                 if idempotency_keys
                 else None
             )
-            ids = self._insert(conn, "enqueue_many", row, target.queue)[0] or []
+            ids = insert(conn, "enqueue_many", row, target.queue)[0] or []
             if idempotency_keys is None:
                 return list(ids)
             pairs = zip(idempotency_keys, row["hashes"], strict=True)
-            return [self._existing(conn, key, expected) for key, expected in pairs]
+            return [existing(conn, key, expected) for key, expected in pairs]
 
     def wait(self, task_id: int, timeout: float | None = None) -> TaskView:
         """Wait until a task has finished. Raises NotFound, TimedOut."""
@@ -274,14 +257,14 @@ class Client:
         options: Options,
         key: str | None,
         reserve: Budgets | None,
-        connection: Connection | None,
+        connection: CallerConnection | None,
     ) -> int:
         options.check()
         check_key(key)
         encoded = encode_input(body)
         with self._use(connection) as conn:
-            target = self._target(conn, name, options.queue)
-            row = _row(target, options)
+            target = self._targets.find(conn, name, options.queue)
+            row = row_of(target, options)
             row["input"] = encoded
             row["key"] = key
             row["hash"] = request_hash(name, encoded, options) if key else None
@@ -292,106 +275,22 @@ class Client:
                 row["budgets"] = encode(
                     budget_rows(options.budget, reserve, lost=generation.lost_rule(name))
                 )
-                added = self._insert(conn, "submit_run", row, target.queue, key)
+                added = insert(conn, "submit_run", row, target.queue, key)
             else:
                 row["message"] = None
-                added = self._insert(conn, "enqueue", row, target.queue, key)
+                added = insert(conn, "enqueue", row, target.queue, key)
             if added is not None:
                 return int(added[0])
-            return self._existing(conn, str(key), row["hash"])
-
-    def _insert(
-        self,
-        conn: psycopg.Connection[Any],
-        name: str,
-        row: dict[str, Any],
-        queue: str,
-        key: str | None = None,
-    ) -> Any:
-        """Run an enqueue statement; create the queue if that is why nothing was inserted."""
-        added = conn.execute(statement(name), row, prepare=True).fetchone()
-        if added is not None and added[0] is not None:
-            return added
-        if key is not None and _find_key(conn, key) is not None:
-            return None
-        conn.execute("INSERT INTO lmx.queues (name) VALUES (%s) ON CONFLICT DO NOTHING", [queue])
-        return conn.execute(statement(name), row, prepare=True).fetchone()
-
-    def _existing(self, conn: psycopg.Connection[Any], key: str, expected: Any) -> int:
-        found = _find_key(conn, key)
-        if found is None or found[1] != expected:
-            raise Conflict(
-                f"the idempotency key {key!r} was used before for a different request",
-                hint="use a new key, or send the same request again",
-            )
-        return int(found[0])
-
-    def _target(self, conn: psycopg.Connection[Any], name: str, queue: str | None) -> _Target:
-        found_at, target = self._targets.get(name) or (0.0, None)
-        if target is None or monotonic() - found_at > _REMEMBER_S:
-            target = _find_target(conn, name, queue)
-            self._targets[name] = (monotonic(), target)
-        if queue is None or queue == target.queue:
-            return target
-        return _Target(target.name, target.role, queue, target.max_attempts, target.time_limit)
+            return existing(conn, str(key), row["hash"])
 
     @contextlib.contextmanager
-    def _use(self, connection: Connection | None) -> Iterator[psycopg.Connection[Any]]:
+    def _use(self, connection: CallerConnection | None) -> Iterator[psycopg.Connection[Any]]:
         """Lend the caller's connection, or one of the pool's; name failures in one line."""
         try:
             if connection is None:
                 with self._pool.borrow() as conn:
                     yield conn
-            elif isinstance(connection, psycopg.Connection):
-                yield connection
             else:
-                yield _driver_connection(connection)
+                yield driver_connection(connection)
         except psycopg.Error as error:
             raise failure_of(error, self.database.place) or error from error
-
-
-def _driver_connection(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
-    """The psycopg connection beneath a SQLAlchemy one, inside its transaction."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        raise InvalidInput("the SQLAlchemy connection must use the psycopg driver")
-    if not connection.in_transaction():
-        connection.begin()
-    return driver
-
-
-def _row(target: _Target, options: Options) -> dict[str, Any]:
-    limit = options.time_limit if options.time_limit is not None else target.time_limit
-    return {
-        "name": target.name,
-        "queue": target.queue,
-        "delay": options.delay,
-        "priority": options.priority,
-        "max_attempts": options.max_attempts or target.max_attempts,
-        "time_limit_ms": None if limit is None else int(limit * 1000),
-        "timeout": options.timeout,
-    }
-
-
-def _find_key(conn: psycopg.Connection[Any], key: str) -> tuple[int, bytes | None] | None:
-    return conn.execute(
-        "SELECT id, request_hash FROM lmx.tasks WHERE idempotency_key = %s", [key]
-    ).fetchone()
-
-
-def _find_target(conn: psycopg.Connection[Any], name: str, queue: str | None) -> _Target:
-    """Look a name up: model calls, then this process's functions, then those of any worker."""
-    if name == GENERATE:
-        return _Target(name, "worker", GPU, 3, None)
-    if function := registry.find(name):
-        return _Target(
-            name, function.role, function.queue, function.max_attempts, function.time_limit
-        )
-    row = conn.execute("SELECT role::text, queue FROM lmx.catalog WHERE name = %s", [name])
-    if found := row.fetchone():
-        return _Target(name, found[0], found[1], 4, None)
-    if queue is not None:
-        return _Target(name, "worker", queue, 4, None)
-    known = conn.execute("SELECT name FROM lmx.catalog ORDER BY name LIMIT 20").fetchall()
-    names = ", ".join(row[0] for row in known) or "none; start workers with `lmx up`"
-    raise NotFound(f"no workflow or worker function is called {name!r}; known: {names}")

@@ -47,6 +47,11 @@ class Function:
     backoff: float
     max_backoff: float
 
+    @property
+    def time_limit_ms(self) -> int | None:
+        """The time limit as rows have it, in milliseconds."""
+        return None if self.time_limit is None else int(self.time_limit * 1000)
+
     def describe(self) -> dict[str, Any]:
         """The row of lmx.catalog."""
         parameters = list(inspect.signature(self.fn).parameters.values())
@@ -55,6 +60,8 @@ class Function:
             "name": self.name,
             "role": self.role,
             "queue": self.queue,
+            "max_attempts": self.max_attempts,
+            "time_limit_ms": self.time_limit_ms,
             "doc": inspect.getdoc(self.fn),
             "parameters": {p.name: str(p) for p in shown},
         }
@@ -215,11 +222,15 @@ def publish(conn: psycopg.Connection[Any]) -> None:
             [queues],
         )
         conn.execute(
-            "INSERT INTO lmx.catalog (name, role, queue, doc, parameters)"
-            " SELECT name, role, queue, doc, parameters FROM jsonb_to_recordset(%s::jsonb)"
-            " AS f(name text, role lmx.task_role, queue text, doc text, parameters jsonb)"
+            "INSERT INTO lmx.catalog"
+            " (name, role, queue, max_attempts, time_limit_ms, doc, parameters)"
+            " SELECT name, role, queue, max_attempts, time_limit_ms, doc, parameters"
+            " FROM jsonb_to_recordset(%s::jsonb)"
+            " AS f(name text, role lmx.task_role, queue text, max_attempts smallint,"
+            "      time_limit_ms integer, doc text, parameters jsonb)"
             " ORDER BY name"
             " ON CONFLICT (name) DO UPDATE SET role = excluded.role, queue = excluded.queue,"
+            " max_attempts = excluded.max_attempts, time_limit_ms = excluded.time_limit_ms,"
             " doc = excluded.doc, parameters = excluded.parameters, seen_at = now()",
             [rows],
         )

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from sqlalchemy import text
 
 from lmx.api.http.services import Services
-from lmx.workflows.client import Connection
+from lmx.workflows.database.callers import CallerConnection
 
-Submit = Callable[[Connection | None], int]
+Submit = Callable[[CallerConnection | None], int]
 
 _MADE_HERE = text("SELECT xmin = pg_current_xact_id()::xid FROM lmx.tasks WHERE id = :id")
 

@@ -44,6 +44,8 @@ CREATE TABLE lmx.catalog (
     name       text PRIMARY KEY,
     role       lmx.task_role NOT NULL,
     queue      text NOT NULL,
+    max_attempts  smallint NOT NULL DEFAULT 4,
+    time_limit_ms integer,
     doc        text,
     parameters jsonb NOT NULL DEFAULT '{}',
     seen_at    timestamptz NOT NULL DEFAULT now()

@@ -235,6 +235,8 @@ catalog = Table(
     Column("name", Text, primary_key=True),
     Column("role", _ROLE, nullable=False),
     Column("queue", Text, nullable=False),
+    Column("max_attempts", SmallInteger, nullable=False),
+    Column("time_limit_ms", Integer),
     Column("doc", Text),
     Column("parameters", JSONB, nullable=False),
     Column("seen_at", _TIME, nullable=False),
