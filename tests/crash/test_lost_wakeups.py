@@ -8,9 +8,12 @@ from functools import partial
 
 import pytest
 
+from lmx.workflows.control import cancel, signal
 from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
+from lmx.workflows.sql import statement
+from tests.support.eventually import eventually
 from tests.support.hands import COORDINATORS, QUEUE, Hands, finishing, spawning
 
 ROUND = 250
@@ -124,3 +127,68 @@ def test_two_children_that_finish_at_once_wake_their_parent_once(
         )
         assert stuck(parker) == 0
         assert parker.value("SELECT count(*) FROM lmx.tasks WHERE waiting <> 0") == 0
+
+
+def test_a_signal_that_comes_while_its_receiver_registers_the_wait(racers: list[Hands]) -> None:
+    parker, sender, _ = racers
+    parents, _ = families(parker, ROUND, 0)
+    waits = [park(parent, children=False, signal="go", signal_seq=1) for parent in parents]
+
+    def send_all() -> int:
+        for parent in parents:
+            signal(sender.database, parent.task_id, "go")
+        return 0
+
+    race(partial(apply_all, parker, waits, 1), send_all)
+    assert parker.value("SELECT count(*) FROM lmx.tasks WHERE state = 'parked'") == 0
+
+
+def test_a_child_that_is_cancelled_while_its_parent_registers_the_wait(
+    racers: list[Hands],
+) -> None:
+    parker, canceller, _ = racers
+    parents, children = families(parker, ROUND, 1)
+    waits = [park(parent) for parent in parents]
+    order = sorted(children, key=lambda c: c.parent_id or 0)
+
+    def cancel_all() -> int:
+        return sum(cancel(canceller.database, child.task_id) for child in order)
+
+    race(partial(apply_all, parker, waits, 1), cancel_all)
+    assert stuck(parker) == 0
+    assert parker.value("SELECT count(*) FROM lmx.tasks WHERE state = 'cancelled'") == ROUND
+
+
+def test_a_time_that_comes_while_a_coordinator_registers_the_wait_for_it(
+    racers: list[Hands],
+) -> None:
+    parker, promoter, _ = racers
+    parents, _ = families(parker, ROUND, 0)
+    now = float(parker.value("SELECT extract(epoch FROM clock_timestamp())"))
+    waits = [
+        park(parent, children=False, wake_at=now + 0.001 * place)
+        for place, parent in enumerate(parents)
+    ]
+    over = threading.Event()
+
+    def promote_all() -> int:
+        while not over.is_set():
+            promoter.conn.execute(statement("promote"))
+        return 0
+
+    def park_all() -> int:
+        try:
+            return apply_all(parker, waits, 1)
+        finally:
+            over.set()
+
+    race(park_all, promote_all)
+    waiting = "SELECT count(*) FROM lmx.tasks WHERE state = 'parked'"
+    promoted = "SELECT count(*) FROM lmx.tasks WHERE state = 'parked' AND run_at IS NULL"
+    assert parker.value(promoted) == 0
+
+    def all_woken() -> bool:
+        promoter.conn.execute(statement("promote"))
+        return parker.value(waiting) == 0
+
+    eventually(all_woken, "the last of the times")
