@@ -9,7 +9,7 @@ no delay queues. docs/decisions/0005-dramatiq-broker.md says what differs from o
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from time import monotonic, sleep
@@ -309,6 +309,12 @@ class PostgresBroker(Broker):
         """Let the group commit give back leases that this process does not know of."""
         if self._committer is not None:
             self._committer.request_reconcile()
+
+    def revoke(self, task_ids: Iterable[int]) -> None:
+        """These tasks were cancelled: those that this process has not begun are not begun."""
+        ids = list(task_ids)
+        for intake in self._intakes:
+            intake.revoke(ids)
 
     def leases_lost(self) -> None:
         """Others have declared this worker dead: what it holds is void."""

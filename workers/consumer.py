@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lmx.consumer")
 
-REQUEUE_TIMEOUT_S: Final = 10.0
+#: How long a stop waits for a database that is away.
+REQUEUE_TIMEOUT_S: Final = 5.0
 
 
 class PostgresConsumer(Consumer):

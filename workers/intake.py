@@ -1,6 +1,6 @@
 """The leases of one queue that a process holds, from their claim to their commit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
@@ -127,6 +127,14 @@ class Intake:
     def holds(self, lease: Lease) -> bool:
         """Whether the lease is still this process's, as far as the process knows."""
         return self._held.get(lease.task_id) is lease
+
+    def revoke(self, task_ids: Iterable[int]) -> None:
+        """Let tasks that were cancelled before they began be skipped."""
+        for task_id in task_ids:
+            lease = self._held.pop(task_id, None)
+            if lease is not None and lease is self._suspect:
+                self._suspect, self._suspect_waits = None, False
+        self._release_suspect()
 
     def forget(self) -> None:
         """Drop everything: others have declared this worker dead and taken its leases."""

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from dramatiq.common import iter_queue
 from dramatiq.errors import ConnectionFailed
 
 from lmx.workers.broker import PostgresBroker
-from lmx.workers.delivery import EXECUTE
+from lmx.workers.delivery import EXECUTE, Delivery
 from lmx.workers.executor import Body, Executor
 from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.running import Running
@@ -98,7 +98,7 @@ class WorkerProcess:
             queues=(self.queue,),
             lease_s=self.settings.lease_s,
             heartbeat_s=self.settings.heartbeat_s,
-            on_cancelled=self.running.cancel,
+            on_cancelled=self._on_cancelled,
             on_beat=self._on_beat,
             on_lost=self._on_lost,
         )
@@ -159,16 +159,19 @@ class WorkerProcess:
         self.broker.stop_claiming()
         for thread in self._worker.workers:
             thread.stop()
-        unbegun = [item.message for item in iter_queue(self._worker.work_queue)]
-        consumer = self._worker.consumers.get(self.queue)
-        if unbegun and consumer is not None:
-            consumer.requeue_messages(unbegun)
+        for item in iter_queue(self._worker.work_queue):
+            delivery = item.message
+            assert isinstance(delivery, Delivery)
+            delivery.intake.give_back(delivery.lease)
 
     def _on_beat(self, conn: psycopg.Connection[Any]) -> None:
         if self.on_beat is not None:
             self.on_beat(conn)
         with contextlib.suppress(ConnectionFailed):  # no consumer has begun yet
             self.committer.request_reconcile()
+
+    def _on_cancelled(self, task_ids: Iterable[int]) -> None:
+        self.broker.revoke(self.running.cancel(task_ids))
 
     def _on_lost(self) -> None:
         self.running.cancel_all()

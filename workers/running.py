@@ -75,12 +75,16 @@ class Running:
             if execution.stopped and execution.stop is None:
                 _withdraw(execution.thread)
 
-    def cancel(self, task_ids: Iterable[int]) -> None:
-        """Stop those of the tasks that run here."""
+    def cancel(self, task_ids: Iterable[int]) -> list[int]:
+        """Stop those of the tasks that run here; return the others."""
+        others = []
         with self._lock:
             for task_id in task_ids:
                 if execution := self._executions.get(task_id):
                     self._stop(execution, Cancelled)
+                else:
+                    others.append(task_id)
+        return others
 
     def cancel_all(self) -> None:
         """Stop all tasks: their leases are void."""

@@ -107,3 +107,21 @@ def test_further_suspects_go_back_to_the_queue(intake: Intake) -> None:
         intake.settle(one)
         intake.settled(one)
     assert intake.next(0) is suspects[0]
+
+
+def test_what_is_cancelled_before_it_began_is_not_begun(intake: Intake, database: Database) -> None:
+    broker = PostgresBroker(database)
+    cancelled, other = TaskDelivery(lease(7), intake), TaskDelivery(lease(8), intake)
+    intake.take([cancelled.lease, other.lease])
+    intake.revoke([7, 9])
+    with pytest.raises(SkipMessage):
+        broker.emit_before("process_message", cancelled)
+    broker.emit_before("process_message", other)
+    assert outcome_of(cancelled, failed=False) == []
+
+
+def test_a_cancelled_suspect_holds_up_nobody(intake: Intake) -> None:
+    suspect = lease(2, deliveries=MAX_DELIVERIES)
+    intake.take([lease(1), suspect])
+    intake.revoke([2])
+    assert intake.slots() == 15

@@ -1,6 +1,7 @@
 """The server crashes, or its connections break, while work goes on: nothing is lost or doubled."""
 
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -109,6 +110,24 @@ def test_an_outage_costs_no_coordinator_an_attempt(own: Workers, pg_server: Post
     with own.database.connect() as conn:
         query = "SELECT name, error FROM lmx.tasks WHERE role = 'coordinator' AND attempts > 0"
         assert conn.execute(query).fetchall() == []
+
+
+def test_processes_can_be_stopped_while_the_server_is_away(
+    own: Workers, pg_server: PostgresServer
+) -> None:
+    pretend_model.register(own.database)
+    processes = [own.start(queue, LMX_SHUTDOWN_GRACE_S="2") for queue in QUEUES]
+    runs = submit(own, 10)
+    eventually(lambda: finished(own.database) >= 20, "some work done")
+    pg_server.stop_immediately()
+    for process in processes:
+        process.send(signal.SIGTERM)
+    for process in processes:
+        process.wait_gone()
+    pg_server.start()
+    for queue in QUEUES:
+        own.start(queue)
+    assert_exact_trees(own, finish_all(own.database, runs), BRANCHES, LEAVES)
 
 
 def test_connections_that_break_twenty_times_cost_nothing(workers: Workers) -> None:
