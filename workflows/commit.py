@@ -112,6 +112,7 @@ class Committer:
     _notices: Notices = field(init=False)
     _idle: bool = False
     _stopping: bool = False
+    _away: bool = False
     _reconcile_wanted: bool = False
     _next_due: float = 0.0
     _thread: threading.Thread | None = None
@@ -330,6 +331,7 @@ class Committer:
             self._attach(self.connect())
             self.counters.reconnects += 1
             self._reconcile_wanted = True
+            self._away = False
             log.info("connected to the database again")
         assert self._conn is not None
         return self._conn
@@ -341,7 +343,9 @@ class Committer:
 
     def _lost(self, error: Exception) -> None:
         """The connection broke: what was submitted stays queued and is committed again."""
-        log.warning("database connection lost (%s); reconnecting", " ".join(str(error).split()))
+        if not self._away:  # told once per outage
+            self._away = True
+            log.warning("database connection lost (%s); reconnecting", " ".join(str(error).split()))
         if self._conn is not None:
             self._conn.close()
         if not self._stopping:

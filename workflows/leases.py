@@ -47,6 +47,7 @@ class Registration:
     worker_id: int = 0
     _alarm: Alarm = field(default_factory=Alarm)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _away: bool = False
     _thread: threading.Thread | None = None
     _conn: psycopg.Connection[Any] | None = None
 
@@ -103,9 +104,13 @@ class Registration:
                 if self._conn is None or self._conn.closed:
                     self._conn = self._connect()
                 self._beat(self._conn)
+                self._away = False
                 self._listen(self._conn)
             except (psycopg.Error, LmxError) as error:
-                log.warning("heartbeat failed (%s); trying again", str(error).strip())
+                if not self._away:  # told once per outage
+                    self._away = True
+                    reason = " ".join(str(error).split())
+                    log.warning("heartbeat failed (%s); trying again", reason)
                 self._pause()
             except Exception:  # without a heartbeat this worker would be taken for dead
                 log.exception("defect in the heartbeat; trying again")
