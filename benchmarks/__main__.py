@@ -15,7 +15,7 @@ from benchmarks.server import Server
 from benchmarks.workloads import WORKLOADS
 
 _DEFAULT_ROUNDS = 3
-_PAGE_WIDTH = 110
+_PAGE_WIDTH = 120
 
 
 def _names(known: tuple[str, ...], what: str) -> type[list[str]]:

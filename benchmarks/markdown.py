@@ -38,11 +38,13 @@ def _table(workload: Workload, rows: list[dict[str, Any]]) -> str:
     )
     counts = _COUNTS if workload.counted else ()
     names = [f"{workload.unit}s/s" if m == "per_second" else m for m in workload.measures]
-    headings = ["system", *names, "lmx is x times", *(heading for heading, _, _ in counts)]
+    extra = ("best round", "lmx is x times", *(heading for heading, _, _ in counts))
+    headings = ["system", *names, *extra]
     lines = [f"### {workload.title.capitalize()}", "", _line(headings)]
     lines.append("|---|" + "---:|" * (len(headings) - 1))
     for row in rows:
         cells = [_label(row), *(_number(row["medians"][m]) for m in workload.measures)]
+        cells.append(_number(_best(workload, row)))
         cells.append(_ratio(workload, ours, row["medians"][main]))
         cells += [_number(row[key] and row[key] * factor, 3) for _, key, factor in counts]
         lines.append(_line(cells))
@@ -52,6 +54,13 @@ def _table(workload: Workload, rows: list[dict[str, Any]]) -> str:
 def _label(row: dict[str, Any]) -> str:
     settings = "" if row["settings"] == "single" else f" ({row['settings']})"
     return f"**{row['system']}**" if row["system"] == "lmx" else row["system"] + settings
+
+
+def _best(workload: Workload, row: dict[str, Any]) -> float | None:
+    """The main measure of the best round, which other load on the machine disturbed least."""
+    values = [sample[workload.measures[0]] for sample in row["samples"]]
+    known = [value for value in values if value is not None]
+    return (max if workload.higher_is_better else min)(known, default=None)
 
 
 def _ratio(workload: Workload, ours: float | None, theirs: float | None) -> str:

@@ -75,9 +75,10 @@ def _table(workload: Workload, rows: dict[Entrant, Result]) -> Table:
     table = Table(title=workload.title, title_justify="left")
     table.add_column("system")
     for measure in workload.measures:
-        table.add_column(f"{workload.unit}s/s" if measure == "per_second" else measure, "right")
-    counted = ("lmx is x times", "commits", "write txs", "round trips", "CPU ms")
-    for heading in counted[: len(counted) if workload.counted else 1]:
+        name = f"{workload.unit}s/s" if measure == "per_second" else measure
+        table.add_column(name, justify="right")
+    counts = ("commits", "write txs", "round trips", "CPU ms") if workload.counted else ()
+    for heading in ("best round", "lmx is x times", *counts):
         table.add_column(heading, justify="right")
     main = workload.measures[0]
     ours = next((r.median(main) for e, r in rows.items() if e.system == _YARDSTICK), None)
@@ -95,7 +96,7 @@ def _rank(workload: Workload, result: Result) -> float:
 
 def _row(workload: Workload, entrant: Entrant, result: Result, ours: float | None) -> list[str]:
     medians = [result.median(measure) for measure in workload.measures]
-    row = [entrant.label, *(_number(value) for value in medians)]
+    row = [entrant.label, *(_number(value) for value in medians), _number(result.best(workload))]
     theirs = finite(medians[0])
     if ours and theirs and result.error is None:
         row.append(f"{ours / theirs if workload.higher_is_better else theirs / ours:.2f}")

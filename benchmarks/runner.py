@@ -49,6 +49,11 @@ class Result:
         values = [sample.values[measure] for sample in self.samples]
         return statistics.median(values) if values else None
 
+    def best(self, workload: Workload) -> float | None:
+        """The main measure of the best round, which other load on the machine disturbed least."""
+        values = [sample.values[workload.measures[0]] for sample in self.samples]
+        return (max if workload.higher_is_better else min)(values, default=None)
+
     def cpu(self) -> float | None:
         """Median CPU seconds per unit in the measured process."""
         values = [sample.cpu for sample in self.samples if sample.cpu is not None]
