@@ -155,6 +155,14 @@ nb::dict snapshot(Engine& engine) {
 }
 
 void bind_request(nb::module_& module) {
+  nb::class_<TokenLogprob>(module, "TokenLogprob")
+      .def_ro("token", &TokenLogprob::token)
+      .def_prop_ro(
+          "bytes",
+          [](const TokenLogprob& self) { return nb::bytes(self.bytes.data(), self.bytes.size()); })
+      .def_ro("logprob", &TokenLogprob::logprob)
+      .def_ro("top", &TokenLogprob::top);
+
   nb::class_<Result>(module, "Result")
       .def_ro("text", &Result::text)
       .def_ro("finish_reason", &Result::finish_reason)
@@ -164,7 +172,8 @@ void bind_request(nb::module_& module) {
       .def_ro("load_s", &Result::load_s)
       .def_ro("prefill_s", &Result::prefill_s)
       .def_ro("decode_s", &Result::decode_s)
-      .def_ro("seed", &Result::seed);
+      .def_ro("seed", &Result::seed)
+      .def_ro("logprobs", &Result::logprobs);
 
   nb::class_<Request>(module, "Request")
       .def_prop_ro("id", [](const Request& self) { return self.spec().id; })
@@ -193,6 +202,14 @@ void bind_sampling(nb::module_& module) {
       .def_rw("top_p", &Sampling::top_p)
       .def_rw("min_p", &Sampling::min_p)
       .def_rw("typical_p", &Sampling::typical_p)
+      .def_rw("top_n_sigma", &Sampling::top_n_sigma)
+      .def_rw("xtc_probability", &Sampling::xtc_probability)
+      .def_rw("xtc_threshold", &Sampling::xtc_threshold)
+      .def_rw("dry_multiplier", &Sampling::dry_multiplier)
+      .def_rw("dry_base", &Sampling::dry_base)
+      .def_rw("dry_allowed_length", &Sampling::dry_allowed_length)
+      .def_rw("dry_penalty_last_n", &Sampling::dry_penalty_last_n)
+      .def_rw("dry_breakers", &Sampling::dry_breakers)
       .def_rw("repeat_penalty", &Sampling::repeat_penalty)
       .def_rw("presence_penalty", &Sampling::presence_penalty)
       .def_rw("frequency_penalty", &Sampling::frequency_penalty)
@@ -219,13 +236,14 @@ void bind_engine(nb::module_& module) {
           "submit",
           [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,
              const ContextSpec& context, const Sampling& sampling, std::vector<std::string> stops,
-             std::optional<double> deadline_s) {
+             std::optional<double> deadline_s, std::optional<Grammar> grammar,
+             std::optional<std::uint32_t> logprobs) {
             nb::gil_scoped_release unlocked;
             return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
-                                std::move(stops), deadline_s});
+                                std::move(stops), deadline_s, std::move(grammar), logprobs});
           },
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
-          "deadline_s"_a.none())
+          "deadline_s"_a.none(), "grammar"_a.none(), "logprobs"_a.none())
       .def(
           "plan",
           [](Engine& self,

@@ -6,6 +6,7 @@
 namespace lmx {
 
 void bind_errors(nanobind::module_& module);
+void bind_grammar(nanobind::module_& module);
 void bind_models(nanobind::module_& module);
 void bind_planner(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);

@@ -5,6 +5,7 @@
 NB_MODULE(_core, module) {
   module.doc() = "The compiled part of lmx.engine; use lmx.engine instead.";
   lmx::bind_errors(module);
+  lmx::bind_grammar(module);
   lmx::bind_models(module);
   lmx::bind_planner(module);
   lmx::bind_engine(module);

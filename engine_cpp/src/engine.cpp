@@ -29,6 +29,17 @@ std::optional<Clock::time_point> deadline_after(const std::optional<double>& sec
                             std::chrono::duration<double>(std::min(*seconds, kYear)));
 }
 
+void check_output(const Prompt& prompt) {
+  constexpr std::uint32_t kMaxLogprobs = 20;
+  if (prompt.logprobs && *prompt.logprobs > kMaxLogprobs) {
+    throw InvalidRequest("logprobs must be between 0 and " + std::to_string(kMaxLogprobs));
+  }
+  if (prompt.grammar && !prompt.stops.empty()) {
+    throw InvalidRequest(
+        "a stop string would cut a text short of its grammar; leave out stop= or the grammar");
+  }
+}
+
 void check_context(const ModelInfo& info, std::uint32_t n_ctx) {
   if (info.n_ctx_train == 0 || n_ctx <= info.n_ctx_train) return;
   throw InvalidRequest("n_ctx is " + std::to_string(n_ctx) + " but " + info.path +
@@ -59,6 +70,7 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   const auto model = estimator_->open(prompt.model);
   if (prompt.max_tokens == 0) throw InvalidRequest("max_tokens must be 1 or more");
   check_context(model->info(), prompt.context.n_ctx);
+  check_output(prompt);
   validate(prompt.sampling, static_cast<std::int32_t>(model->info().n_vocab));
 
   RequestSpec spec;
@@ -77,6 +89,8 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.max_tokens = prompt.max_tokens;
   spec.sampling = prompt.sampling;
   spec.stops = prompt.stops;
+  spec.grammar = prompt.grammar;
+  spec.logprobs = prompt.logprobs;
   return scheduler_.submit(std::move(spec));
 }
 

@@ -22,6 +22,20 @@ struct llama_memory_breakdown_data {
 using llama_memory_breakdown = std::map<ggml_backend_buffer_type_t, llama_memory_breakdown_data>;
 LLAMA_API llama_memory_breakdown llama_get_memory_breakdown(const struct llama_context* ctx);
 
+// The same for its llama-grammar.h.
+struct llama_grammar;
+struct llama_grammar_element {
+  std::int32_t type;
+  std::uint32_t value;
+};
+using llama_grammar_rules = std::vector<std::vector<llama_grammar_element>>;
+LLAMA_API llama_grammar* llama_grammar_init_impl(const llama_vocab* vocab, const char* text,
+                                                 const char* root, bool lazy, const char** patterns,
+                                                 std::size_t n_patterns, const llama_token* tokens,
+                                                 std::size_t n_tokens);
+LLAMA_API const llama_grammar_rules& llama_grammar_get_rules(const llama_grammar* grammar);
+LLAMA_API void llama_grammar_free_impl(llama_grammar* grammar);
+
 namespace lmx {
 namespace {
 
@@ -227,6 +241,25 @@ Footprint footprint(const llama_context* context, const Device& device) {
                 " of tensors; this is not the llama.cpp that lmx-engine was built for");
   }
   return bytes;
+}
+
+GrammarRules parse_gbnf(const std::string& text) {
+  start_backend();
+  const std::string start = "lmx-start";
+  const std::string whole = start + " ::= root\n" + text;  // rules are numbered as they are met
+  const ErrorCapture errors;
+  const std::unique_ptr<llama_grammar, void (*)(llama_grammar*)> grammar(
+      llama_grammar_init_impl(nullptr, whole.c_str(), start.c_str(), false, nullptr, 0, nullptr, 0),
+      llama_grammar_free_impl);
+  if (!grammar) throw InvalidRequest(errors.reason("the grammar cannot be parsed"));
+  GrammarRules rules;
+  for (const auto& rule : llama_grammar_get_rules(grammar.get())) {
+    auto& copy = rules.emplace_back();
+    for (const auto& [type, value] : rule) {
+      copy.push_back({static_cast<GrammarElement::Type>(type), value});
+    }
+  }
+  return rules;
 }
 
 }  // namespace lmx

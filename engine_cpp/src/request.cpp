@@ -97,6 +97,11 @@ void Request::count_token() {
   result_.completion_tokens += 1;
 }
 
+void Request::add_logprob(TokenLogprob logprob) {
+  const std::lock_guard lock(mutex_);
+  result_.logprobs.push_back(std::move(logprob));
+}
+
 void Request::finish(const std::string& reason) {
   {
     const std::lock_guard lock(mutex_);

@@ -1,5 +1,6 @@
 #include "lmx/sampling.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -31,6 +32,42 @@ std::vector<llama_logit_bias> biases(const Sampling& sampling, const llama_vocab
   return all;
 }
 
+// How far back a penalty looks; never further than the context, for which memory was planned.
+std::int32_t look_back(std::int32_t last_n, std::uint32_t n_ctx) {
+  const auto whole = static_cast<std::int32_t>(n_ctx);
+  return last_n < 0 ? whole : std::min(last_n, whole);
+}
+
+llama_sampler* make_dry(const Sampling& s, const llama_vocab* vocab, std::uint32_t n_ctx) {
+  std::vector<const char*> breakers;
+  for (const std::string& breaker : s.dry_breakers) breakers.push_back(breaker.c_str());
+  return llama_sampler_init_dry(vocab, s.dry_multiplier, s.dry_base, s.dry_allowed_length,
+                                look_back(s.dry_penalty_last_n, n_ctx), breakers.data(),
+                                breakers.size());
+}
+
+void check_look_back(const char* name, std::int32_t last_n) {
+  if (last_n >= -1) return;
+  throw InvalidRequest(std::string(name) + " must be -1 (the whole context), 0 (off) or more");
+}
+
+void validate_dry(const Sampling& s) {
+  check_range("dry_multiplier", s.dry_multiplier, 0.0F, 100.0F);
+  check_range("dry_base", s.dry_base, 1.0F, 100.0F);
+  check_look_back("dry_penalty_last_n", s.dry_penalty_last_n);
+  if (s.dry_allowed_length < 0) throw InvalidRequest("dry_allowed_length must be 0 or more");
+  constexpr std::size_t kMaxBreakers = 32;
+  constexpr std::size_t kMaxBytes = 40;  // the library would cut longer ones
+  if (s.dry_breakers.size() > kMaxBreakers) {
+    throw InvalidRequest("dry_breakers has more than 32 texts; give fewer");
+  }
+  for (const std::string& breaker : s.dry_breakers) {
+    if (breaker.empty() || breaker.size() > kMaxBytes || breaker.find('\0') != std::string::npos) {
+      throw InvalidRequest("each of dry_breakers must be a text of 1 to 40 bytes without NUL");
+    }
+  }
+}
+
 bool has_penalties(const Sampling& s) {
   return s.penalty_last_n != 0 &&
          (s.repeat_penalty != 1.0F || s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F);
@@ -47,9 +84,11 @@ void validate(const Sampling& sampling, std::int32_t n_vocab) {
   check_range("presence_penalty", sampling.presence_penalty, -100.0F, 100.0F);
   check_range("frequency_penalty", sampling.frequency_penalty, -100.0F, 100.0F);
   if (sampling.top_k < 0) throw InvalidRequest("top_k must be 0 (off) or more");
-  if (sampling.penalty_last_n < -1) {
-    throw InvalidRequest("penalty_last_n must be -1 (the whole context), 0 (off) or more");
-  }
+  check_look_back("penalty_last_n", sampling.penalty_last_n);
+  check_range("top_n_sigma", sampling.top_n_sigma, 0.0F, 1000.0F);
+  check_range("xtc_probability", sampling.xtc_probability, 0.0F, 1.0F);
+  check_range("xtc_threshold", sampling.xtc_threshold, 0.0F, 1.0F);
+  validate_dry(sampling);
   for (const auto& [token, bias] : sampling.logit_bias) {
     if (token < 0 || token >= n_vocab) {
       throw InvalidRequest("logit_bias names token " + std::to_string(token) +
@@ -70,19 +109,22 @@ SamplerChain make_sampler(const Sampling& s, const llama_vocab* vocab, std::uint
                                       bias.data()));
   }
   if (has_penalties(s)) {
-    const auto look_back =
-        s.penalty_last_n < 0 ? static_cast<std::int32_t>(n_ctx) : s.penalty_last_n;
-    add(llama_sampler_init_penalties(n_vocab, look_back, s.repeat_penalty, s.frequency_penalty,
-                                     s.presence_penalty));
+    add(llama_sampler_init_penalties(n_vocab, look_back(s.penalty_last_n, n_ctx), s.repeat_penalty,
+                                     s.frequency_penalty, s.presence_penalty));
   }
+  if (s.dry_multiplier > 0.0F) add(make_dry(s, vocab, n_ctx));
   if (s.temperature <= 0.0F) {
     add(llama_sampler_init_greedy());
     return chain;
   }
+  if (s.top_n_sigma > 0.0F) add(llama_sampler_init_top_n_sigma(s.top_n_sigma));
   if (s.top_k > 0) add(llama_sampler_init_top_k(s.top_k));
   if (s.typical_p < 1.0F) add(llama_sampler_init_typical(s.typical_p, 1));
   if (s.top_p < 1.0F) add(llama_sampler_init_top_p(s.top_p, 1));
   if (s.min_p > 0.0F) add(llama_sampler_init_min_p(s.min_p, 1));
+  if (s.xtc_probability > 0.0F) {
+    add(llama_sampler_init_xtc(s.xtc_probability, s.xtc_threshold, 1, s.seed));
+  }
   add(llama_sampler_init_temp(s.temperature));
   add(llama_sampler_init_dist(s.seed));
   return chain;

@@ -11,18 +11,6 @@ namespace {
 // While streams are running, a prompt is taken in smaller bites so that they do not stall.
 constexpr std::uint32_t kPrefillShare = 4;
 
-std::string piece_of(const llama_vocab* vocab, llama_token token) {
-  std::string piece(64, '\0');
-  auto length = llama_token_to_piece(vocab, token, piece.data(),
-                                     static_cast<std::int32_t>(piece.size()), 0, false);
-  if (length < 0) {
-    piece.resize(static_cast<std::size_t>(-length));
-    length = llama_token_to_piece(vocab, token, piece.data(), -length, 0, false);
-  }
-  piece.resize(static_cast<std::size_t>(std::max(length, 0)));
-  return piece;
-}
-
 // Rejects NaN and +inf; -inf is how some models rule a token out.
 bool usable(const float* logits, std::int32_t n) {
   return logits != nullptr && std::all_of(logits, logits + n, [](float logit) {
@@ -105,6 +93,7 @@ void Context::add(std::shared_ptr<Request> request) {
   idle->sampler = make_sampler(spec.sampling, vocab_, spec.context.n_ctx);
   for (llama_token token : spec.prompt) llama_sampler_accept(idle->sampler.get(), token);
   idle->text = TextStream(spec.stops);
+  idle->grammar = spec.grammar;
   idle->n_past = 0;
   request->enter(Phase::prefill);
   idle->request = std::move(request);
@@ -199,7 +188,21 @@ void Context::sample(std::uint32_t index, Step& step) {
     return;
   }
   if (slot.n_past == slot.request->spec().prompt.size()) slot.request->enter(Phase::decode);
-  accept(index, llama_sampler_sample(slot.sampler.get(), handle_.get(), slot.output_row), step);
+  try {
+    accept(index, choose(slot, logits), step);
+  } catch (...) {  // of the grammar: only this request's own affair
+    step.endings.push_back(end(index, "", std::current_exception()));
+  }
+}
+
+llama_token Context::choose(Slot& slot, const float* logits) {
+  const llama_token token =
+      slot.grammar ? sample_within(slot.sampler.get(), *slot.grammar, vocab_, logits)
+                   : llama_sampler_sample(slot.sampler.get(), handle_.get(), slot.output_row);
+  if (const auto& n_top = slot.request->spec().logprobs) {
+    slot.request->add_logprob(logprob_of(vocab_, logits, token, *n_top));
+  }
+  return token;
 }
 
 void Context::accept(std::uint32_t index, llama_token token, Step& step) {
@@ -211,8 +214,10 @@ void Context::accept(std::uint32_t index, llama_token token, Step& step) {
   slot.next_token = token;
   bool stopped = llama_vocab_is_eog(vocab_, token);
   if (!stopped) {
-    request.emit(slot.text.push(piece_of(vocab_, token)));
-    stopped = slot.text.stopped();
+    const std::string piece = piece_of(vocab_, token);
+    if (slot.grammar) slot.grammar->accept(piece);
+    request.emit(slot.text.push(piece));
+    stopped = slot.text.stopped() || (slot.grammar && slot.grammar->must_end());
   }
   const bool full = produced >= request.spec().max_tokens || slot.n_past >= spec_.n_ctx;
   if (!stopped && !full) return;

@@ -28,6 +28,8 @@ struct Prompt {
   Sampling sampling;
   std::vector<std::string> stops;
   std::optional<double> deadline_s;
+  std::optional<Grammar> grammar;
+  std::optional<std::uint32_t> logprobs;
 };
 
 // A job to plan for: a context of this kind on this model file.

@@ -11,6 +11,7 @@
 
 #include "llama.h"
 #include "lmx/bytes.hpp"
+#include "lmx/grammar.hpp"
 
 namespace lmx {
 
@@ -80,5 +81,10 @@ ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int
 // What the library has allocated for the context and the weights under it or, after a dry load,
 // would allocate.
 Footprint footprint(const llama_context* context, const Device& device);
+
+// The rules of a grammar in GBNF; the first is a reference to its "root". Throws InvalidRequest. A
+// hostile grammar can crash or hang the library: call it in a process set aside for that, in which
+// the library's own complaint goes to the standard error.
+GrammarRules parse_gbnf(const std::string& text);
 
 }  // namespace lmx

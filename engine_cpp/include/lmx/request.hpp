@@ -34,6 +34,8 @@ struct RequestSpec {
   std::uint32_t max_tokens = 128;
   Sampling sampling;
   std::vector<std::string> stops;
+  std::optional<Grammar> grammar;
+  std::optional<std::uint32_t> logprobs;  // likeliest tokens to tell beside each chosen one
   std::optional<Clock::time_point> deadline;
 };
 
@@ -51,6 +53,7 @@ struct Result {
   double prefill_s = 0;
   double decode_s = 0;
   std::uint32_t seed = 0;
+  std::vector<TokenLogprob> logprobs;  // of each completion token, if they were asked for
 };
 
 struct Progress {
@@ -82,6 +85,7 @@ class Request {
   void enter(Phase phase);
   void emit(const std::string& text);
   void count_token();
+  void add_logprob(TokenLogprob logprob);
   void finish(const std::string& reason);
   void fail(std::exception_ptr error);
 

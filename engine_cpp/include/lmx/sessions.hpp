@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Slot {
   std::shared_ptr<Request> request;
   SamplerChain sampler;
   TextStream text;
+  std::optional<Grammar> grammar;
   std::uint32_t n_past = 0;    // tokens whose keys and values are in the cache
   llama_token next_token = 0;  // sampled but not yet decoded
   std::int32_t output_row = -1;
@@ -83,6 +85,7 @@ class Context {
   void fill_batch(Step& step);
   void decode_batch();
   void sample(std::uint32_t index, Step& step);
+  llama_token choose(Slot& slot, const float* logits);
   void accept(std::uint32_t index, llama_token token, Step& step);
   Ending end(std::uint32_t index, const std::string& reason, std::exception_ptr error);
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
@@ -20,12 +20,14 @@ from lmx.engine.files import (
     resolve,
     to_estimate,
 )
+from lmx.engine.grammar import to_core
 from lmx.engine.planning import Fit, to_fit
 from lmx.engine.prompts import Message, encodable, prompt_text
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import Snapshot
 
+MAX_LOGPROBS = 20
 N_UBATCH = 512  # prompt tokens of one decode
 
 
@@ -79,17 +81,26 @@ class Engine:
         deadline_s: float | None = None,
         kv_type: str = "f16",
         flash_attn: str = "auto",
+        grammar: str | None = None,
+        json_schema: Mapping[str, Any] | None = None,
+        logprobs: int | None = None,
     ) -> Request:
         """Queues a generation and returns at once; it starts when the memory for it is there.
 
         Give either ``prompt``, taken as it is, or ``messages``, put through the model's own chat
-        template. Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
+        template. The text follows ``grammar`` (GBNF) or ``json_schema`` where one is given: ended
+        by "stop" it is complete, ended by "length" it is the beginning of one that would be.
+        ``logprobs`` (0 to 20) asks for the probability of each token and of so many rivals.
+
+        Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
         larger than the cap.
         """
         info = inspect_model(model)
         text = prompt_text(info, prompt, messages)
         if not 0 < max_tokens < 2**32:
             raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
+        if logprobs is not None and not 0 <= logprobs <= MAX_LOGPROBS:
+            raise InvalidRequest(f"logprobs is {logprobs} but must be from 0 to {MAX_LOGPROBS}")
         request = self._core.submit(
             info.path,
             text,
@@ -98,9 +109,11 @@ class Engine:
             (sampling or Sampling()).to_core(),
             [encodable(word) for word in ([stop] if isinstance(stop, str) else stop)],
             deadline_s,
+            to_core(grammar, json_schema),
+            logprobs,
         )
         forward_logs()
-        return Request(request)
+        return Request(request, with_logprobs=logprobs is not None)
 
     def fits(self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16") -> Fit:
         """Whether such a context could start now, after evictions, later, or never."""

@@ -14,8 +14,29 @@ Phase = Literal["queued", "loading", "prefill", "decode", "done"]
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """The natural logarithm of a token's probability, before any sampling option.
+
+    ``bytes`` may be a part of a character. ``top`` are the likeliest tokens there, best first.
+    """
+
+    token: int
+    bytes: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.bytes.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """A finished generation. Times are seconds: waiting for memory, loading, prompt, tokens."""
+    """A finished generation. Times are seconds: waiting for memory, loading, prompt, tokens.
+
+    ``logprobs`` has an entry for each completion token, the end of turn included, when they were
+    asked for.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -26,6 +47,7 @@ class Result:
     prefill_s: float
     decode_s: float
     seed: int
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 class Request:
@@ -35,8 +57,9 @@ class Request:
     DeadlineExceeded, ModelFileError or EngineError; an iteration does so after the last text.
     """
 
-    def __init__(self, core: _core.Request) -> None:
+    def __init__(self, core: _core.Request, *, with_logprobs: bool = False) -> None:
         self._core = core
+        self._with_logprobs = with_logprobs
 
     @property
     def id(self) -> int:
@@ -75,8 +98,13 @@ class Request:
             prefill_s=result.prefill_s,
             decode_s=result.decode_s,
             seed=result.seed,
+            logprobs=tuple(map(_to_logprob, result.logprobs)) if self._with_logprobs else None,
         )
 
     def cancel(self) -> None:
         """Ends the request within one decode. Does nothing when it is complete."""
         self._core.cancel()
+
+
+def _to_logprob(core: _core.TokenLogprob) -> TokenLogprob:
+    return TokenLogprob(core.token, core.bytes, core.logprob, tuple(map(_to_logprob, core.top)))
