@@ -1,5 +1,6 @@
 """Calls of local models, as tasks: what their input says and what they may cost."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,10 +25,19 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "repeat_penalty": (0, 10),
     "presence_penalty": (-10, 10),
     "frequency_penalty": (-10, 10),
+    "top_n_sigma": (0, 1000),
+    "xtc_probability": (0, 1),
+    "xtc_threshold": (0, 1),
+    "dry_multiplier": (0, 100),
+    "dry_base": (1, 100),
+    "dry_allowed_length": (0, 1_000_000),
+    "logprobs": (0, 20),
     "seed": (0, 2**32 - 1),
     "n_ctx": (8, 2**24),
 }
-_OTHERS: Final = ("stop", "logit_bias")
+_OTHERS: Final = ("stop", "logit_bias", "grammar", "json_schema")
+#: Bytes of a grammar or a schema.
+MAX_FORM: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,7 @@ def _check(
     for name, value in sampling.items():
         _check_option(name, value)
     given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
+    _check_form(given)
     if prompt is not None:
         return {"prompt": prompt, **given}
     return {"messages": [_check_message(message) for message in messages or ()], **given}
@@ -97,6 +108,28 @@ def _check_option(name: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and low <= value <= high):
         raise InvalidInput(f"{name} is {value!r}", hint=f"it must be from {low:g} to {high:g}")
+
+
+def _check_form(call: dict[str, Any]) -> None:
+    """Check what the text must look like; whether it can be made is the engine's to say.
+
+    A schema is kept as text, because the database does not keep the order of its properties.
+    """
+    if "json_schema" in call and not isinstance(call["json_schema"], str):
+        try:
+            call["json_schema"] = json.dumps(call["json_schema"], allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidInput(f"json_schema cannot be written as JSON: {error}") from None
+    forms = [name for name in ("grammar", "json_schema") if name in call]
+    for name in forms:
+        if not isinstance(call[name], str) or len(call[name].encode()) > MAX_FORM:
+            raise InvalidInput(f"{name} must be a text of at most {MAX_FORM} bytes")
+    if len(forms) > 1:
+        raise InvalidInput("a model call takes either a grammar or a json_schema")
+    if forms and call.get("stop"):
+        raise InvalidInput(
+            f"a stop text would cut the answer short of its {forms[0]}", hint="leave out stop"
+        )
 
 
 def _check_message(message: Mapping[str, str]) -> dict[str, str]:

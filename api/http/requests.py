@@ -91,9 +91,22 @@ class ModelCall(_Request):
     repeat_penalty: float | None = Field(None, ge=0, le=10)
     presence_penalty: float | None = Field(None, ge=-10, le=10)
     frequency_penalty: float | None = Field(None, ge=-10, le=10)
+    top_n_sigma: float | None = Field(None, ge=0, le=1000)
+    xtc_probability: float | None = Field(None, ge=0, le=1)
+    xtc_threshold: float | None = Field(None, ge=0, le=1)
+    dry_multiplier: float | None = Field(None, ge=0, le=100)
+    dry_base: float | None = Field(None, ge=1, le=100)
+    dry_allowed_length: int | None = Field(None, ge=0, le=1_000_000)
     seed: int | None = Field(None, ge=0, lt=2**32)
     stop: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=64)
     logit_bias: dict[str, float] | None = None
+    grammar: str | None = Field(None, description="The answer follows it; in GBNF.")
+    json_schema: dict[str, Any] | None = Field(
+        None, description="The answer is JSON of this schema, unless max_tokens cuts it short."
+    )
+    logprobs: int | None = Field(
+        None, ge=0, le=20, description="Tell the probability of each token and of so many others."
+    )
     priority: Priority = 0
     timeout: Timeout | None = None
     budget: Budget | None = None

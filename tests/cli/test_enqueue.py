@@ -151,3 +151,16 @@ def test_a_named_argument_can_come_from_a_file(lmx: Lmx, hands: Hands, tmp_path:
     printed = lmx("run", "review", f"a=@{tmp_path / 'a.md'}", f"b=@{tmp_path / 'b.json'}").out
     given = get_input(lmx.database, int(printed))
     assert given["kwargs"] == {"a": "[text]", "b": {"x": 1}}
+
+
+def test_an_answer_may_be_asked_for_in_a_form(lmx: Lmx, model: str, tmp_path: Path) -> None:
+    schema, grammar = tmp_path / "schema.json", tmp_path / "answer.gbnf"
+    schema.write_text('{"type": "object", "properties": {"b": {}, "a": {}}}')
+    grammar.write_text('root ::= "yes" | "no"')
+    by_schema = lmx("enqueue", "x", "--json-schema", f"@{schema}").out
+    assert get_input(lmx.database, int(by_schema))["json_schema"] == schema.read_text()
+    by_grammar = lmx("enqueue", "x", "--grammar", grammar).out
+    assert get_input(lmx.database, int(by_grammar))["grammar"] == grammar.read_text()
+    refused = lmx("enqueue", "x", "--json-schema", "{}", "--grammar", grammar)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert lmx("enqueue", "x", "--json-schema", "{").code == 2

@@ -1,7 +1,9 @@
 """Model calls through the queue: answers, prices, memory, refusals, cancellation."""
 
+import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,3 +205,43 @@ def test_the_bookings_in_the_database_follow_the_engine(
         }
 
     eventually(agree, "bookings equal to the engine's ledger")
+
+
+def test_an_answer_has_the_form_that_was_asked_for(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    start_worker(2 * need(small))
+    schema = {
+        "type": "object",
+        "properties": {"zone": {"enum": ["north", "south"]}, "at": {"type": "boolean"}},
+        "required": ["zone", "at"],
+    }
+    call = CALL | {"max_tokens": 60}
+    task = client.generate(model="small", prompt="Where?", json_schema=schema, logprobs=2, **call)
+    answer = client.result(task, WAIT_S)
+    assert answer["finish_reason"] == "stop"
+    value = json.loads(answer["text"])
+    assert list(value) == ["zone", "at"]  # in the order of the schema
+    assert value["zone"] in ("north", "south")
+    usage = client.wait(task).usage
+    assert usage is not None
+    assert len(answer["logprobs"]) == usage["completion_tokens"]
+    assert all(len(token["top"]) == 2 for token in answer["logprobs"])
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"grammar": "root ::= missing"}, "Undefined rule identifier 'missing'"),
+        ({"json_schema": {"type": "string", "pattern": "x"}}, "'pattern' at #"),
+    ],
+)
+def test_a_form_that_cannot_be_made_fails_its_call_alone(
+    client: Client, small: Model, start_worker: StartWorker, form: dict[str, Any], told: str
+) -> None:
+    bad = client.generate(model="small", prompt="Hello", **form, **CALL)
+    good = client.generate(model="small", prompt="Hello", **CALL)
+    start_worker(2 * need(small))
+    with pytest.raises(TaskFailed, match=told):
+        client.result(bad, WAIT_S)
+    assert client.result(good, WAIT_S)["text"]

@@ -101,6 +101,8 @@ def test_json_nested_without_end_is_refused(api: httpx2.Client) -> None:
         ({"model": "tiny", "prompt": "  "}, "the prompt is empty"),
         ({"model": "tiny", "messages": [{"role": "boss", "content": "x"}]}, "body.messages.0.role"),
         ({"model": "tiny", "prompt": "x", "temperature": -1}, "body.temperature"),
+        ({"model": "tiny", "prompt": "x", "logprobs": 21}, "body.logprobs"),
+        ({"model": "tiny", "prompt": "x", "json_schema": True}, "body.json_schema"),
         ({}, "body.function"),
         ([], "body"),
     ],

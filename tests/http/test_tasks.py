@@ -167,6 +167,20 @@ def test_a_model_call_is_queued_with_its_options(
     assert (given["temperature"], given["seed"], given["max_tokens"]) == (0, 1, 8)
 
 
+def test_a_model_call_is_given_either_a_grammar_or_a_schema_and_no_stop(
+    api: httpx2.Client, hands: Hands, model: str
+) -> None:
+    call = {"model": model, "prompt": "Hi", "max_tokens": 8, "json_schema": {"type": "object"}}
+    assert api.post("/v1/tasks", json=call).status_code == 201
+    for other, told in (
+        ({"grammar": 'root ::= "a"'}, "either a grammar or a json_schema"),
+        ({"stop": ["x"]}, "cut the answer short"),
+    ):
+        answer = api.post("/v1/tasks", json=call | other)
+        assert answer.status_code == 400
+        assert told in answer.text
+
+
 def test_a_call_that_can_never_fit_is_refused_with_three_numbers(
     api: httpx2.Client, hands: Hands, model: str
 ) -> None:

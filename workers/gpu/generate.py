@@ -1,5 +1,6 @@
 """The body of a model call: hand it to the engine, show its progress, return its answer."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from lmx.engine import (
     Request,
     Result,
     Sampling,
+    TokenLogprob,
 )
 from lmx.workers.gpu.models import LocalModels
 from lmx.workers.running import Cancelled, Execution
@@ -32,9 +34,16 @@ _SAMPLING = (
     "repeat_penalty",
     "presence_penalty",
     "frequency_penalty",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
     "seed",
 )
 _POLL_S = 0.5
+_NEVER = -9999.0  # the logarithm of a probability of nothing
 
 
 class Generate:
@@ -89,6 +98,9 @@ class Generate:
             sampling=Sampling(**options, logit_bias=bias),
             stop=call.get("stop", ()),
             deadline_s=deadline,
+            grammar=call.get("grammar"),
+            json_schema=_schema(call),
+            logprobs=call.get("logprobs"),
         )
 
     def _follow(
@@ -100,12 +112,36 @@ class Generate:
             tokens += piece is not None
             execution.task.report(phase=request.phase, tokens=tokens, model=model.name)
         result = request.result()
-        output = {
+        output: dict[str, Any] = {
             "text": result.text,
             "finish_reason": result.finish_reason,
             "model": model.name,
         }
+        if result.logprobs is not None:
+            output["logprobs"] = [_logprob(token) for token in result.logprobs]
         return output, _usage(result, model, waited)
+
+
+def _schema(call: Mapping[str, Any]) -> Any:
+    """The schema that a call was given as text. Raises InvalidInput."""
+    if "json_schema" not in call:
+        return None
+    try:
+        return json.loads(call["json_schema"])
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"json_schema is not valid JSON: {error}") from None
+
+
+def _logprob(token: TokenLogprob) -> dict[str, Any]:
+    """One token as JSON, which knows no infinity."""
+    shown: dict[str, Any] = {
+        "token": token.token,
+        "text": token.text,
+        "logprob": max(token.logprob, _NEVER),
+    }
+    if token.top:
+        shown["top"] = [_logprob(rival) for rival in token.top]
+    return shown
 
 
 def _usage(result: Result, model: Model, waited: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lmx enqueue 'Why is the sky blue?' --wait",
             "cat notes.md | lmx enqueue 'Summarise this' --model qwen --wait",
+            "lmx enqueue 'Describe Ada.' --json-schema @person.json --wait",
             "lmx enqueue --file prompt.txt --idempotency-key job-17 --budget 0.05",
             """lmx enqueue --function count_words --input '{"args": ["a text"]}'""",
         ),
@@ -55,6 +56,13 @@ def enqueue(
     temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text.")] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option("--json-schema", help="Answer in JSON of this schema: JSON, or @FILE."),
+    ] = None,
+    grammar: Annotated[
+        Path | None, typer.Option("--grammar", help="Answer by the GBNF grammar in this file.")
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Complete the prompt as it is, without the chat template.")
     ] = False,
@@ -87,7 +95,7 @@ def enqueue(
     Exit code: 0 queued (with --wait: succeeded), 1 failed, 2 bad input, 3 refused, 4 timed out.
     """
     from lmx.api.cli.session import session
-    from lmx.api.cli.textinput import parse_budget, read_prompt
+    from lmx.api.cli.textinput import parse_budget, parse_json, read_file, read_prompt
     from lmx.api.cli.waiting import finish, queued
 
     amounts = parse_budget(budget or [])
@@ -110,6 +118,8 @@ def enqueue(
         "temperature": temperature,
         "seed": seed,
         "stop": list(stop) if stop else None,
+        "json_schema": None if json_schema is None else parse_json(json_schema, "--json-schema"),
+        "grammar": None if grammar is None else read_file(grammar),
     }
     with session() as opened:
         call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
