@@ -11,7 +11,7 @@ namespace lmx {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
-constexpr std::uint64_t kMaxWork = 1U << 24;  // steps for the whole vocabulary: under a second
+constexpr std::uint64_t kMaxWork = 1U << 24;  // steps for the whole vocabulary: seconds at the most
 constexpr int kTries = 4;
 
 using Candidates = std::vector<llama_token_data>;
