@@ -48,6 +48,7 @@ class Registration:
     _alarm: Alarm = field(default_factory=Alarm)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _away: bool = False
+    _late: bool = False
     _thread: threading.Thread | None = None
     _conn: psycopg.Connection[Any] | None = None
 
@@ -129,9 +130,11 @@ class Registration:
             self._register(conn)
             if self.on_lost is not None:
                 self.on_lost()
-        # If even this worker's lease had run out, time has jumped (a laptop that slept, a clock
-        # that was set): the others may live as well as this one, and get time to say so.
-        sweep(conn, self.max_deliveries, expired=beat is None or not beat[0])
+        # If even this worker's lease had run out, time has jumped (a laptop slept, a clock was
+        # set): the others may live as well as this one, and get one beat's time to say so.
+        late = beat is not None and bool(beat[0])
+        sweep(conn, self.max_deliveries, expired=not late or self._late)
+        self._late = late
         expire_deadlines(conn)
         if self.on_beat is not None:
             self.on_beat(conn)

@@ -20,7 +20,7 @@ from tests.support.workers import WorkerProcess, Workers
 
 QUEUES = ("coordinator", "default", "gpu")
 BRANCHES, LEAVES = 2, 4
-SHORT = {"LMX_LEASE_S": "0.5", "LMX_HEARTBEAT_S": "0.1", "LMX_POLL_S": "0.1"}
+SHORT = {"LMX_LEASE_S": "1", "LMX_HEARTBEAT_S": "0.2", "LMX_POLL_S": "0.1"}
 
 
 def submit(client: Client, count: int) -> list[int]:
@@ -46,7 +46,7 @@ def test_processes_frozen_past_their_leases_disturb_nothing(
     for process in workers.started:
         workers.serving(process)
     runs: list[int] = []
-    for _ in range(8):
+    for _ in range(6):
         runs += submit(client, 4)
         frozen = rng.choice(processes[rng.choice(QUEUES)])
         threading.Event().wait(rng.uniform(0, 0.1))

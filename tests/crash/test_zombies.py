@@ -13,7 +13,7 @@ from lmx.workflows.sweep import sweep
 from lmx.workflows.views import get_task
 from tests.support.eventually import eventually
 from tests.support.exact import assert_nothing_left, finish_all
-from tests.support.hands import Hands, finishing, spawning
+from tests.support.hands import COORDINATORS, Hands, finishing, spawning
 from tests.support.workers import WorkerProcess, Workers
 
 
@@ -172,3 +172,9 @@ def test_the_token_of_a_task_is_never_used_twice(hands: Hands) -> None:
         tokens.append(lease.token)
         hands.apply(Operation("requeue", lease.task_id, lease.seq, {"lost": False}))
     assert len(set(tokens)) == 4
+
+
+def test_a_worker_that_was_declared_dead_gets_no_more_tasks(hands: Hands) -> None:
+    hands.submit()
+    hands.conn.execute("UPDATE lmx.workers SET stopped_at = now()")
+    assert hands.claim(COORDINATORS) == []

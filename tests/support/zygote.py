@@ -4,6 +4,7 @@
 that runs `module:function` with the arguments and in the environment given, as if started anew.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ from tests.support.processes import ROOT
 
 # What the processes import themselves; loading it starts no thread and opens no connection.
 _PRELOADED = ("lmx.workers.__main__", "lmx.workflows.control", "tests.support.flows")
+_PR_SET_PDEATHSIG = 1
 
 
 class Zygote:
@@ -48,7 +50,7 @@ class Zygote:
         return int(self._process.stdout.readline())
 
     def close(self) -> None:
-        """End the zygote; what it has started lives on."""
+        """End the zygote, and with it what it has started."""
         self._process.communicate()
 
 
@@ -59,6 +61,7 @@ def _run(request: Mapping[str, Any]) -> int:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # do not outlive the tests
     os.environ.update(request["environment"])
     from lmx.workflows import faults
 
