@@ -6,6 +6,7 @@ its children end by themselves, and the next one takes every unfinished run up a
 
 from lmx.api.supervisor.child import ChildSpec
 from lmx.api.supervisor.daemon import start_detached
+from lmx.api.supervisor.readiness import await_service
 from lmx.api.supervisor.restarts import RestartPolicy
 from lmx.api.supervisor.run import default_children, run_supervisor
 from lmx.api.supervisor.status import ChildView, DatabaseView, StatusView, status
@@ -17,6 +18,7 @@ __all__ = [
     "DatabaseView",
     "RestartPolicy",
     "StatusView",
+    "await_service",
     "default_children",
     "run_supervisor",
     "start_detached",

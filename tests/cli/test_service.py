@@ -2,11 +2,14 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.command import Lmx
 from tests.support.models import shipped_model
+
+FLOW = str(Path(__file__).with_name("flow.py"))
 
 
 @pytest.fixture
@@ -14,6 +17,7 @@ def up(lmx: Lmx, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Iterator[Lm
     """A command whose installation runs in the background, with the shipped model as `smol`."""
     monkeypatch.setenv("LMX_API_PORT", str(free_port))
     monkeypatch.setenv("LMX_VRAM_CAP", "400MiB")
+    monkeypatch.setenv("LMX_WORKFLOWS", FLOW)
     assert lmx("models", "add", shipped_model(), "--name", "smol", "--n-ctx", 512).code == 0
     assert lmx("up", "--detach").code == 0
     yield lmx
@@ -59,3 +63,20 @@ def test_a_taken_port_is_one_line_and_starts_nothing(
     assert (refused.code, refused.err.count("\n")) == (5, 1)
     assert "is already in use by another program" in refused.err
     assert lmx("status").code == 5
+
+
+def test_a_workflow_file_that_is_missing_is_told_at_the_start(
+    lmx: Lmx, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("LMX_API_PORT", str(free_port))
+    monkeypatch.setenv("LMX_WORKFLOWS", "/none/flow.py")
+    started = lmx("up", "--detach")
+    assert lmx("down").code == 0
+    assert started.code == 0
+    assert "lmx: coordinator does not serve yet: " in started.err
+    assert "the workflow file /none/flow.py does not exist" in started.err
+
+
+def test_what_is_up_knows_its_workflows(up: Lmx) -> None:
+    result = up("run", "doubled", 21, "--wait", "--timeout", "30")
+    assert (result.code, result.out) == (0, "42\n")

@@ -29,13 +29,15 @@ def up(
 
     Runs until Ctrl-C, restarting what dies. Log files are in the folder `logs` of LMX_HOME.
     """
-    from lmx.api.supervisor import run_supervisor, start_detached
+    from lmx.api.supervisor import await_service, run_supervisor, start_detached
     from lmx.workflows.config import load_settings
 
     settings = load_settings()
     if detach:
         pid = start_detached(settings)
         note(f"running in the background (pid {pid}); lmx status shows it, lmx down ends it")
+        for child in await_service(settings):
+            note(f"{child.name} does not serve yet: {child.last_line or child.state}")
         return
     raise typer.Exit(run_supervisor(settings))
 
