@@ -1,6 +1,7 @@
 """Brings a model file into the registry: inspected, hashed and measured first."""
 
 import re
+import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,6 +91,9 @@ def _check_file(path: Path) -> None:
     if "\x00" in str(path):
         raise InvalidInput("the path contains a NUL character")
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise InvalidInput(f"{path} is no regular file", hint="give a .gguf file")
         with path.open("rb") as stream:
             magic = stream.read(4)
     except IsADirectoryError:

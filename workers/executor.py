@@ -125,7 +125,7 @@ def _delay(function: Function | None, attempt: int) -> float:
 
 
 def _succeeded(lease: Lease, output: Any, usage: dict[str, Any] | None = None) -> Operation:
-    text = orjson.Fragment(encode_input(output))
+    text = orjson.Fragment(encode_input(output, "the result"))
     done = finish(lease, "succeeded", output=text, usage=usage)
     if lease.budgeted:
         done.costs = {"usd": int((usage or {}).get("cost", 0)), ALL_OTHERS: 0}

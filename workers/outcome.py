@@ -91,7 +91,7 @@ def error_of(exception: BaseException) -> dict[str, Any]:
     return {
         "kind": "exception",
         "type": type(exception).__name__,
-        "message": _storable(str(exception)),
+        "message": _storable(str(exception) or type(exception).__name__),
     }
 
 

@@ -11,6 +11,7 @@ from lmx.workflows import models
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.money import price
 from lmx.workflows.names import GENERATE
+from lmx.workflows.submission import in_full
 
 ROLES: Final = ("system", "user", "assistant", "tool")
 #: Tokens that a chat template adds around the messages, at the most.
@@ -107,7 +108,9 @@ def _check_option(name: str, value: Any) -> None:
     low, high = _NUMBERS[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and low <= value <= high):
-        raise InvalidInput(f"{name} is {value!r}", hint=f"it must be from {low:g} to {high:g}")
+        raise InvalidInput(
+            f"{name} is {value!r}", hint=f"it must be from {in_full(low)} to {in_full(high)}"
+        )
 
 
 def _check_form(call: dict[str, Any]) -> None:

@@ -40,25 +40,42 @@ class Options:
         _within("weight", self.weight, 0.001, 1_000_000)
         _within("nesting", self.nesting, 0, 100)
         for unit, amount in (self.budget or {}).items():
+            _whole(f"the budget in {unit}", amount)
             _within(f"the budget in {unit}", amount, 0, 2**63 - 1)
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
-        raise InvalidInput(f"{name} is {value}", hint=f"it must be from {low:g} to {high:g}")
+        hint = f"it must be from {in_full(low)} to {in_full(high)}"
+        raise InvalidInput(f"{name} is {value}", hint=hint)
 
 
-def encode_input(value: Any) -> str:
-    """Encode a task's input. Raises TooLarge, or InvalidInput for NUL and for what is not JSON."""
+def _whole(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(
+            f"{name} is {value!r}", hint="it must be a whole number (of nano-dollars for usd)"
+        )
+
+
+def in_full(number: float) -> str:
+    """A bound as a person writes it: 4294967295, not 4.29497e+09."""
+    return f"{number:.0f}" if number == int(number) else f"{number:g}"
+
+
+def encode_input(value: Any, what: str = "the input") -> str:
+    """Encode a JSON value that a task carries; `what` names it in errors.
+
+    Raises TooLarge, or InvalidInput for NUL and for what is not JSON.
+    """
     text = encode(value)
     if len(text) > MAX_INPUT_BYTES:
         size = len(text) / 2**20
         raise TooLarge(
-            f"the input is {size:.0f} MiB; a task takes at most {MAX_INPUT_BYTES >> 20} MiB",
-            hint="put the text into a file and pass its path",
+            f"{what} is {size:.0f} MiB; a task takes at most {MAX_INPUT_BYTES >> 20} MiB",
+            hint="put it into a file and pass the file's path",
         )
     if "\\u0000" in text and "\\u0000" in text.replace("\\\\", ""):
-        raise InvalidInput("the input contains a NUL character, which Postgres cannot store")
+        raise InvalidInput(f"{what} contains a NUL character, which Postgres cannot store")
     return text
 
 

@@ -19,7 +19,7 @@ def read_prompt(words: Sequence[str], file: Path | None) -> str:
 
     Raises InvalidInput when there is nothing to send or it is no text, TooLarge.
     """
-    parts = [" ".join(words)]
+    parts = [_as_text(" ".join(words))]
     if file is not None:
         parts.append(read_file(file))
     elif (piped := _piped_input()) is not None:
@@ -30,6 +30,11 @@ def read_prompt(words: Sequence[str], file: Path | None) -> str:
             "there is no prompt", hint="give it as an argument, by --file, or pipe it in"
         )
     return prompt
+
+
+def _as_text(words: str) -> str:
+    # Python holds the bytes of an argument that are not UTF-8 as lone surrogates.
+    return _decode(words.encode("utf-8", "surrogateescape"), "the prompt")
 
 
 def read_file(path: Path) -> str:
@@ -49,13 +54,15 @@ def parse_json(text: str, what: str) -> Any:
 
     source = read_file(Path(text[1:])) if text.startswith("@") else text
     try:
-        return json.loads(source)
+        return _loads(source)
     except json.JSONDecodeError as error:
         raise InvalidInput(
             f"{what} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
         raise InvalidInput(f"{what} is JSON nested too deeply") from None
+    except ValueError as error:
+        raise InvalidInput(f"{what} is not valid JSON: {error}") from None
 
 
 def parse_call(words: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
@@ -98,11 +105,35 @@ def _file_value(text: str) -> Any:
 
 
 def _value(text: str) -> Any:
+    with contextlib.suppress(ValueError, RecursionError):
+        return _loads(text)
+    return text
+
+
+def _loads(text: str) -> Any:
+    """Read JSON as JSON is defined: Python also takes NaN, which would arrive as null."""
     import json
 
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text)
-    return text
+    return json.loads(
+        text, parse_constant=_no_number, parse_int=_whole_number, parse_float=_finite_number
+    )
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (number := int(text)) < 2**64:
+        raise ValueError("a whole number in it has more than 64 bits")
+    return number
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
 
 
 def _piped_input() -> IO[bytes] | None:

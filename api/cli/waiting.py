@@ -94,8 +94,10 @@ def answer_of(view: "TaskView") -> str:
     import orjson
 
     output: Any = view.output
-    if isinstance(output, dict) and "finish_reason" in output and isinstance(output["text"], str):
-        return output["text"]
+    if isinstance(output, dict) and "finish_reason" in output:
+        text = output.get("text")
+        if isinstance(text, str):
+            return text
     return output if isinstance(output, str) else orjson.dumps(output).decode()
 
 

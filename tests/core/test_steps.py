@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lmx.workflows.client import Client
 from lmx.workflows.control import fork, signal
 from lmx.workflows.coordinators import Context
@@ -196,3 +198,57 @@ def test_a_fork_repeats_nothing_from_before_its_step(
     assert not set(forked[2:]) & set(original[2:])
     assert len(served.notes("one")) == len(served.notes("child")) == 1
     assert len(served.notes("two")) == len(served.notes("three")) == 2
+
+
+NAMES = {"none": "", "NUL": "a\0b", "number": "a#2", "colon": "a:b", "long": "a" * 100_000}
+
+
+@coordinator(max_attempts=1)
+def misnaming(ctx: Context, what: str, which: str) -> None:
+    """Use a name that cannot be recorded."""
+    uses = {
+        "step": lambda: ctx.step(NAMES[which], int),
+        "child": lambda: ctx.spawn(wake, key=NAMES[which] or "#"),
+        "signal": lambda: ctx.wait_for(NAMES[which], timeout=1),
+    }
+    uses[what]()
+
+
+@pytest.mark.parametrize("what", ["step", "child", "signal"])
+def test_a_name_that_cannot_be_recorded_is_refused_in_one_short_line(
+    served: Workers, client: Client, what: str
+) -> None:
+    for which in NAMES:
+        error = client.wait(client.submit("misnaming", what, which), 20).error
+        assert error is not None
+        assert "cannot name a" in error["message"]
+        assert len(error["message"]) < 300
+
+
+@coordinator(max_attempts=1)
+def misusing(ctx: Context, what: str) -> None:
+    """Give something that makes no sense."""
+    uses = {
+        "no child": lambda: ctx.gather([ctx.spawn(wake)]),  # type: ignore[arg-type]
+        "timeout": lambda: ctx.wait_for("never", timeout=float("nan")),
+        "budget": lambda: ctx.spawn(wake, budget={"usd": 0.5}),  # type: ignore[dict-item]
+        "result": lambda: ctx.step("large", lambda: "x" * (33 << 20)),
+    }
+    uses[what]()
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("no child", "a list is no child"),
+        ("timeout", "a timeout of nan s"),
+        ("budget", "the budget in usd is 0.5"),
+        ("result", "the result of 'large' is 33 MiB"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_named(
+    served: Workers, client: Client, what: str, text: str
+) -> None:
+    error = client.wait(client.submit("misusing", what), 20).error
+    assert error is not None
+    assert text in error["message"]

@@ -25,7 +25,7 @@ def signal(database: Database, task_id: int, name: str, payload: Any = None) -> 
             f"{name[:200]!r} cannot name a signal",
             hint="use 1 to 200 characters without '#' or ':'",
         )
-    text = encode_input(payload)
+    text = encode_input(payload, "the payload")
 
     def work(conn: Connection) -> int:
         lock(conn, [task_id])

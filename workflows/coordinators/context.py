@@ -142,7 +142,7 @@ class Context:
         Raises ChildFailed for the first that did not succeed, or BudgetExceeded for one that was
         refused; with `return_exceptions` these stand in the list instead.
         """
-        self._waits.children([child.key for child in children])
+        self._waits.children(_keys_of(children))
         results = [self._result(child) for child in children]
         for result in results:
             if isinstance(result, ChildFailed | BudgetExceeded) and not return_exceptions:
@@ -151,7 +151,7 @@ class Context:
 
     def first(self, *children: Child[T]) -> Child[T]:
         """Wait until one of `children` has finished and return it; `gather` gives its result."""
-        key = self._waits.first([child.key for child in children])
+        key = self._waits.first(_keys_of(children))
         return next(child for child in children if child.key == key)
 
     def sleep(self, seconds: float) -> None:
@@ -215,6 +215,16 @@ class Context:
         if record.state == "succeeded":
             return record.output
         return ChildFailed(child.key, record.id, record.state, record.error)
+
+
+def _keys_of(children: Sequence[Any]) -> list[str]:
+    for child in children:
+        if not isinstance(child, Child):
+            raise InvalidInput(
+                f"a {type(child).__name__} is no child",
+                hint="give what ctx.spawn or ctx.generate returned, one by one",
+            )
+    return [child.key for child in children]
 
 
 def _name_of(function: Callable[..., Any]) -> str:

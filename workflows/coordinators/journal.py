@@ -39,16 +39,18 @@ class Journal:
     _pending: list[Operation] = field(default_factory=list)
 
     def name(self, kind: str, name: str) -> str:
-        """Number a use of a step or spawn name. Raises InvalidInput for a name with `#` or `:`."""
-        if not name or "#" in name or ":" in name or len(name) > 200:
+        """Number a use of a step, spawn or signal name. Raises InvalidInput for a bad one."""
+        if not 1 <= len(name) <= 200 or set("#:\x00") & set(name):
+            shown = name if len(name) <= 200 else f"{name[:60]}..."
             raise InvalidInput(
-                f"{name!r} cannot name a {kind}", hint="use 1 to 200 characters without '#' or ':'"
+                f"{shown!r} cannot name a {kind}",
+                hint="use 1 to 200 characters without '#', ':' or NUL",
             )
         return self.history.numbered(kind, name)
 
     def record(self, name: str, value: Any, *extra: Operation) -> Any:
         """Record a value under a name that `name` returned; returns it as a replay will see it."""
-        text = encode_input(value)
+        text = encode_input(value, f"the result of {name!r}")
         checkpoint = self.operation("checkpoint", name=name, output=orjson.Fragment(text))
         row = self._commit(checkpoint, *extra)[0].row
         fresh = row is None or row[1]

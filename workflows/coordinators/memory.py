@@ -48,7 +48,7 @@ class Memory:
         record = journal.history.numbered("memory", f"memory:set:{_checked(key)}")
         if record in journal.history.steps:
             return
-        text = orjson.Fragment(encode_input(value))
+        text = orjson.Fragment(encode_input(value, f"the value of {key!r}"))
         write = journal.operation("memory", key=key, value=text, gone=gone, record=record)
         journal.record(record, True, write)
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from lmx.workflows.coordinators.journal import Journal
 from lmx.workflows.errors import InvalidInput, TimedOut
+
+_LONGEST_S: Final = 10 * 365 * 86_400
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class Waits:
 
     def sleep(self, seconds: float) -> None:
         """Wait for a time, counted from the first call on the database's clock."""
-        if not 0 <= seconds <= 10 * 365 * 86_400:
+        if not 0 <= seconds <= _LONGEST_S:
             raise InvalidInput(f"a sleep of {seconds} s", hint="it must be from 0 to ten years")
         journal = self.journal
         record = journal.history.numbered("sleep", "sleep:")
@@ -81,6 +83,8 @@ class Waits:
     def _deadline(self, record: str, timeout: float | None) -> float | None:
         if timeout is None:
             return None
+        if not 0 <= timeout <= _LONGEST_S:
+            raise InvalidInput(f"a timeout of {timeout} s", hint="it must be from 0 to ten years")
         name = f"deadline:{record}"
         known = self.journal.history.steps.get(name)
         if known is None:

@@ -34,7 +34,8 @@ def cancel(task: Task) -> None:
 
     with session() as opened:
         count = control.cancel(opened.database, task)
-    note(f"cancelled {count} tasks" if count else f"{task} had finished already")
+    tasks = "1 task" if count == 1 else f"{count} tasks"
+    note(f"cancelled {tasks}" if count else f"{task} had finished already")
 
 
 def pause(

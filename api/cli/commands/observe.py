@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import seconds
 
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
@@ -106,7 +107,8 @@ def follow(opened: "Session", run: int) -> list["TaskView"]:
 def wait(
     task: Id,
     timeout: Annotated[
-        float | None, typer.Option(help="At most so many seconds; the task goes on.")
+        float | None,
+        typer.Option(callback=seconds, help="At most so many seconds; the task goes on."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

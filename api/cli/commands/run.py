@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import seconds
 
 PANEL = "Work"
 
@@ -44,11 +45,13 @@ def run(
         str | None, typer.Option(help="A repeat with this key returns the first run's id.")
     ] = None,
     deadline: Annotated[
-        float | None, typer.Option(help="Fail the run if it is not done in so many seconds.")
+        float | None,
+        typer.Option(callback=seconds, help="Fail the run if it is not done in so many seconds."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait, and print its result.")] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="Wait at most so many seconds; the run goes on.")
+        float | None,
+        typer.Option(callback=seconds, help="Wait at most so many seconds; the run goes on."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import seconds
 
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
@@ -80,13 +81,15 @@ def enqueue(
         str | None, typer.Option(help="A repeat with this key returns the first task's id.")
     ] = None,
     deadline: Annotated[
-        float | None, typer.Option(help="Fail the task if it is not done in so many seconds.")
+        float | None,
+        typer.Option(callback=seconds, help="Fail the task if it is not done in so many seconds."),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait, and print only the answer.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="Wait at most so many seconds; the task goes on.")
+        float | None,
+        typer.Option(callback=seconds, help="Wait at most so many seconds; the task goes on."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
