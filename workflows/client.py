@@ -19,6 +19,7 @@ from lmx.workflows.database.failures import failure_of
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.insertion import existing, insert, row_of
+from lmx.workflows.money import USD
 from lmx.workflows.names import GENERATE
 from lmx.workflows.operations import encode
 from lmx.workflows.submission import (
@@ -165,7 +166,10 @@ class Client:
         connection: CallerConnection | None = None,
         **sampling: Any,
     ) -> int:
-        """Queue one call of a local model and return the task's id. Errors: as for `enqueue`."""
+        """Queue one call of a local model and return the task's id.
+
+        Errors: as for `enqueue`, and BudgetExceeded if the call could cost more than its budget.
+        """
         with self._use(connection) as conn:
             call = generation.plan_call(
                 conn,
@@ -175,7 +179,10 @@ class Client:
                 max_tokens=max_tokens,
                 sampling=sampling,
             )
-        reserve = {"usd": call.worst_case} if budget and "usd" in budget else None
+        reserve = None
+        if budget and USD in budget:
+            generation.refuse_unaffordable(call, budget[USD])
+            reserve = {USD: call.worst_case}
         return self.enqueue(
             GENERATE,
             call.input,

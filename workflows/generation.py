@@ -8,8 +8,8 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows import models
-from lmx.workflows.errors import InvalidInput
-from lmx.workflows.money import price
+from lmx.workflows.errors import BudgetExceeded, InvalidInput
+from lmx.workflows.money import format_usd, price
 from lmx.workflows.names import GENERATE
 from lmx.workflows.submission import in_full
 
@@ -74,6 +74,16 @@ def plan_call(
     tokens_in = min(n_ctx, _bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
+
+
+def refuse_unaffordable(call: PlannedCall, budget: int) -> None:
+    """Raise BudgetExceeded if a call could cost more than `budget` nano-dollars."""
+    if call.worst_case > budget:
+        raise BudgetExceeded(
+            f"the call can cost up to {format_usd(call.worst_case)}, more than its budget of"
+            f" {format_usd(budget)}",
+            hint="raise the budget, or lower max_tokens or the prompt's length",
+        )
 
 
 def _check(

@@ -1,6 +1,7 @@
 """Model calls through the queue: answers, prices, memory, refusals, cancellation."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import pytest
 from lmx.workflows.client import Client
 from lmx.workflows.control import cancel
 from lmx.workflows.database.connect import Database
-from lmx.workflows.errors import NeverFitsError, TaskFailed
+from lmx.workflows.errors import BudgetExceeded, NeverFitsError, TaskFailed
 from lmx.workflows.models import Model
 from lmx.workflows.money import USD
-from lmx.workflows.views import get_task
-from tests.gpu.conftest import CALL, N_CTX, StartWorker
+from lmx.workflows.views import get_task, list_runs
+from tests.gpu.conftest import CALL, N_CTX, StartWorker, register
 from tests.support.eventually import eventually
 
 ENDLESS = {"max_tokens": 200, "temperature": 0.0, "logit_bias": {"2": -100.0, "0": -100.0}}
@@ -65,15 +66,26 @@ def test_a_budget_holds_the_worst_case_and_pays_what_was_used(
     assert (budget.spent, budget.held) == (usage["cost"], 0)
 
 
-def test_a_call_that_its_budget_cannot_hold_is_not_made(
-    client: Client, small: Model, start_worker: StartWorker
+def test_a_call_that_its_budget_cannot_hold_is_refused_at_submission(
+    client: Client, small: Model, database: Database
 ) -> None:
-    task = client.generate(model="small", prompt="Hello", budget={USD: 1}, **CALL)
-    start_worker(2 * need(small))
+    with pytest.raises(BudgetExceeded, match=r"can cost up to \$0\.\d+, more than its budget of"):
+        client.generate(model="small", prompt="Hello", budget={USD: 1}, **CALL)
+    assert list_runs(database) == []
+
+
+def test_a_call_whose_model_file_is_gone_fails_where_no_other_host_could_have_it(
+    client: Client, model: Path, database: Database, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.gguf"
+    shutil.copy(model, copy)
+    lost = register(database, "lost", copy)
+    copy.unlink()
+    task = client.generate(model="lost", prompt="Hello", **CALL)
+    start_worker(2 * need(lost))
     view = client.wait(task, WAIT_S)
-    assert view.state == "failed"
     assert view.error is not None
-    assert view.error["kind"] == "budget"
+    assert "the file of model 'lost' is missing" in view.error["message"]
 
 
 def test_two_models_that_do_not_fit_together_are_served_one_after_the_other(

@@ -14,10 +14,14 @@ from lmx.workflows.sql import statement
 
 @dataclass(slots=True)
 class DeviceRow:
-    """One device of this host. `larger_elsewhere`: the cap of the largest other live device."""
+    """One device of this host.
+
+    `larger_elsewhere` is the cap of the largest other live device; `alone`: there is none.
+    """
 
     id: int
     larger_elsewhere: int = 0
+    alone: bool = False
 
     @classmethod
     def register(cls, conn: psycopg.Connection[Any], engine: Engine) -> "DeviceRow":
@@ -62,3 +66,4 @@ class DeviceRow:
             [self.id],
         ).fetchone()
         self.larger_elsewhere = row[0] if row else 0
+        self.alone = not self.larger_elsewhere

@@ -70,7 +70,7 @@ class GpuIntake(Intake):
             self.models.refresh()
         for task, name, n_ctx in rows:
             model = self.models.find(name)
-            if model is None:
+            if model is None or (self.device.alone and not self.models.is_here(model)):
                 fits[task] = None
             elif self.models.is_checked(model):
                 jobs[task] = (model.path, n_ctx or model.n_ctx)
@@ -111,7 +111,8 @@ class GpuIntake(Intake):
                 {
                     "id": task,
                     "kind": "waiting_for_memory",
-                    "data": {"needs": fit.needs, "cap": fit.cap, "free": fit.free},
+                    # What is missing of it: weights that are resident are shared.
+                    "data": {"needs": fit.missing, "cap": fit.cap, "free": fit.free},
                 }
                 for task, fit in news.items()
             ]

@@ -68,7 +68,7 @@ class LocalModels:
         if not self._check(model):
             raise InvalidInput(
                 f"the file of model {model.name!r} is missing or has changed since it was added",
-                hint=f"add it again: lmx models add --replace {model.path}",
+                hint=f"add it again: lmx models add --replace --name {model.name} FILE.gguf",
             )
         return model
 
