@@ -1,5 +1,6 @@
 """Puts the commands together and turns whatever ends them into one line and an exit code."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -57,13 +58,28 @@ def lmx(
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 done, 1 failed, 2 bad input, 3 refused, 4 timed out, 5
     environment, 130 interrupted."""
+    _make_writable()
     code = execute(sys.argv[1:] if args is None else args)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe has left. Python would complain once more while it shuts down.
+    except OSError as error:
+        # Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe may leave; a full disk has lost the result.
+        if not isinstance(error, BrokenPipeError) and code == 0:
+            line, code = explain(error)
+            typer.echo(line, err=True)
     sys.exit(code)
+
+
+def _make_writable() -> None:
+    """Let no closed stream and no encoding without a ✔ end a command."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def execute(args: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """What the user reads when a command ends badly: one line, never a traceback."""
 
+import errno
 from typing import Final
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from lmx.workflows.errors import LmxError
 
 EXIT_USAGE: Final = 2
+EXIT_ENVIRONMENT: Final = 5
 EXIT_DEFECT: Final = 70
 EXIT_INTERRUPTED: Final = 130
 
@@ -19,6 +21,8 @@ def explain(error: Exception) -> tuple[str, int]:
         return _usage(error)
     if isinstance(error, typer.Abort):
         return "lmx: aborted", 1
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "lmx: the result cannot be written: no space left on the device", EXIT_ENVIRONMENT
     text = " ".join(str(error).split()) or "no further explanation"
     return (
         f"lmx: unexpected {type(error).__name__}: {text}; this is a defect of lmx: run again with"

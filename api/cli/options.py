@@ -4,6 +4,8 @@ from typing import Final
 
 import typer
 
+#: The largest number that Postgres can give to a task.
+LARGEST_ID: Final = 2**63 - 1
 _LONGEST_S: Final = 10 * 365 * 86_400
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +96,40 @@ def test_the_installed_script_is_the_same_program(lmx: Lmx) -> None:
     )
     assert done.stdout.startswith("lmx ")
     assert app.info.name == "lmx"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_result_that_a_full_disk_swallows_is_an_error_in_one_line() -> None:
+    done = in_shell("version >/dev/full")
+    assert done.returncode == 5
+    assert done.stderr == "lmx: the result cannot be written: no space left on the device\n"
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    done = in_shell("version >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_encoding_without_the_character_shows_another(lmx: Lmx, hands: Hands) -> None:
+    run = lmx("run", "review").out.strip()
+    done = in_shell(f"show {run}", {**lmx.environment, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"review #{run}" in done.stdout
+
+
+def test_a_number_that_no_task_can_have_is_bad_input(lmx: Lmx) -> None:
+    result = lmx("wait", "99999999999999999999")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+def in_shell(
+    command: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command line of lmx with the shell's redirections."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m lmx.api.cli {command}', sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=None if environment is None else dict(environment),
+    )

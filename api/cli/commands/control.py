@@ -5,11 +5,14 @@ from typing import Annotated
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import LARGEST_ID
 
 PANEL = "Control"
 
-Run = Annotated[int, typer.Argument(help="The run's id.", min=1)]
-Task = Annotated[int, typer.Argument(help="The id of a run or of one task in it.", min=1)]
+Run = Annotated[int, typer.Argument(help="The run's id.", min=1, max=LARGEST_ID)]
+Task = Annotated[
+    int, typer.Argument(help="The id of a run or of one task in it.", min=1, max=LARGEST_ID)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,7 +42,7 @@ def cancel(task: Task) -> None:
 
 
 def pause(
-    run: Annotated[int | None, typer.Argument(help="The run's id.", min=1)] = None,
+    run: Annotated[int | None, typer.Argument(help="The run's id.", min=1, max=LARGEST_ID)] = None,
     queue: Annotated[str | None, typer.Option(help="A queue instead of a run.")] = None,
 ) -> None:
     """Start nothing more of a run, or of a queue. What runs now goes on to its end."""
@@ -58,7 +61,7 @@ def pause(
 
 
 def resume(
-    run: Annotated[int | None, typer.Argument(help="The run's id.", min=1)] = None,
+    run: Annotated[int | None, typer.Argument(help="The run's id.", min=1, max=LARGEST_ID)] = None,
     queue: Annotated[str | None, typer.Option(help="A queue instead of a run.")] = None,
 ) -> None:
     """Take up a paused run or queue, or a failed run: its recorded steps are not done again."""

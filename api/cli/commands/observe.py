@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import seconds
+from lmx.api.cli.options import LARGEST_ID, seconds
 
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 PANEL = "Work"
 _REDRAW_S = 0.5
 
-Id = Annotated[int, typer.Argument(help="The id that lmx run or lmx enqueue printed.", min=1)]
+Id = Annotated[
+    int,
+    typer.Argument(help="The id that lmx run or lmx enqueue printed.", min=1, max=LARGEST_ID),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
