@@ -57,5 +57,8 @@ def _look_up(conn: psycopg.Connection[Any], name: str, queue: str | None) -> Tar
     if queue is not None:
         return Target(name, "worker", queue)
     known = conn.execute("SELECT name FROM lmx.catalog ORDER BY name LIMIT 20").fetchall()
-    names = ", ".join(row[0] for row in known) or "none; start workers with `lmx up`"
-    raise NotFound(f"no workflow or worker function is called {name!r}; known: {names}")
+    names = ", ".join(row[0] for row in known) or "none"
+    raise NotFound(
+        f"no workflow or worker function is called {name!r}; known: {names}",
+        hint="a function is known once `lmx up` has run with LMX_WORKFLOWS naming its module",
+    )

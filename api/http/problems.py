@@ -99,5 +99,7 @@ def _where(location: Sequence[str | int]) -> str:
 
 
 def _message(error: Any) -> str:
+    if error["type"] == "model_attributes_type":
+        return "it must be a JSON object, sent with content-type: application/json"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
