@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from rich.console import Console
@@ -20,10 +20,14 @@ from rich.table import Table
 
 from benchmarks.adapters.base import SLOTS
 from benchmarks.server import Server
+from lmx.workers.intake import Intake
+from lmx.workflows.database.connect import Database
+from lmx.workflows.database.migrate import upgrade
+from lmx.workflows.leases import Registration
 
 _QUEUE = "bench"
 _REPEAT = 50
-_WORKER = 1
+_WARM_UPS = 5
 
 _FINISHED = """
 INSERT INTO lmx.tasks (root_id, role, queue, name, state, rank, input, output, started_at,
@@ -55,18 +59,20 @@ class Cost:
 
 def measure(server: Server, finished: int, waiting: int) -> Cost:
     """Claim repeatedly from a queue with a given past and backlog."""
-    from lmx.workflows.database.connect import Database
-    from lmx.workflows.database.migrate import upgrade
-
     name = f"claim_{finished}"
     database = Database(server.create(name))
     try:
         upgrade(database)
         with database.connect() as connection:
             _fill(connection, finished, waiting)
+        worker = Registration(database, name=_QUEUE, queues=(_QUEUE,))
+        worker.start()
+        intake = Intake(_QUEUE, SLOTS, lambda: worker.worker_id)
+        intake.runs_tasks = True
         with database.connect_hot() as connection:
-            times = sorted(_claims(connection))
-            plan = _explain(connection)
+            times = sorted(_claims(connection, intake))
+            plan = _explain(connection, intake)
+        worker.stop()
     finally:
         server.drop(name)
     return Cost(
@@ -89,32 +95,37 @@ def _fill(connection: psycopg.Connection[Any], finished: int, waiting: int) -> N
     connection.execute("CHECKPOINT")
 
 
-def _claims(connection: psycopg.Connection[Any]) -> Iterator[float]:
+def _claims(connection: psycopg.Connection[Any], intake: Intake) -> Iterator[float]:
     """Milliseconds of each claim, commit included."""
-    from lmx.workflows.sql import statement
-
-    for number in range(_REPEAT + 5):
+    for number in range(_REPEAT + _WARM_UPS):
         start = time.perf_counter()
-        rows = connection.execute(statement("claim"), _arguments(), prepare=True).fetchall()
+        leases = intake.claim(connection, SLOTS)()
         spent = (time.perf_counter() - start) * 1000
-        if len(rows) != SLOTS:
-            raise RuntimeError(f"the claim returned {len(rows)} tasks instead of {SLOTS}")
-        if number >= 5:
+        if len(leases) != SLOTS:
+            raise RuntimeError(f"the claim returned {len(leases)} tasks instead of {SLOTS}")
+        if number >= _WARM_UPS:
             yield spent
 
 
-def _explain(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    from lmx.workflows.sql import statement
+class _Explaining:
+    """A connection that has statements explained while they run."""
 
-    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
-    row = connection.execute((explain + statement("claim")).encode(), _arguments()).fetchone()
-    assert row is not None
-    plan: dict[str, Any] = row[0][0]
-    return plan
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.plan: dict[str, Any] = {}
+
+    def execute(self, query: str, parameters: dict[str, Any], **_: Any) -> None:
+        """Run the statement and keep its plan."""
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}"
+        row = self._connection.execute(explain.encode(), parameters).fetchone()
+        assert row is not None
+        self.plan = row[0][0]
 
 
-def _arguments() -> dict[str, Any]:
-    return {"queue": _QUEUE, "slots": SLOTS, "worker": _WORKER, "tasks": True, "messages": False}
+def _explain(connection: psycopg.Connection[Any], intake: Intake) -> dict[str, Any]:
+    explaining = _Explaining(connection)
+    intake.claim(cast("psycopg.Connection[Any]", explaining), SLOTS)
+    return explaining.plan
 
 
 def main() -> None:
