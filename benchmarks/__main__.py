@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def main() -> int:
         counts=not arguments.no_counts,
         scale=arguments.scale,
     )
+    # An exit and not a death, so that the server and the workers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     progress = Console(stderr=True, highlight=False)
     with Server() as server:
         results = run(server, plan, lambda line: progress.print(line, style="dim"))

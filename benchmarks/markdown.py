@@ -40,7 +40,7 @@ def _table(workload: Workload, rows: list[dict[str, Any]]) -> str:
     names = [f"{workload.unit}s/s" if m == "per_second" else m for m in workload.measures]
     extra = ("best round", "lmx is x times", *(heading for heading, _, _ in counts))
     headings = ["system", *names, *extra]
-    lines = [f"### {workload.title.capitalize()}", "", _line(headings)]
+    lines = [f"### {workload.title[0].upper()}{workload.title[1:]}", "", _line(headings)]
     lines.append("|---|" + "---:|" * (len(headings) - 1))
     for row in rows:
         cells = [_label(row), *(_number(row["medians"][m]) for m in workload.measures)]

@@ -1,7 +1,8 @@
 """lmx as it comes: its client, and its worker process with 16 slots serving one queue.
 
 Coordinators and worker functions share the queue here, so that one process does all the work, as in
-the other systems; `lmx up` gives each kind a process of its own.
+the other systems; `lmx up` gives each kind a process of its own. While tasks are short the worker
+claims ahead of its slots by itself.
 """
 
 from __future__ import annotations
