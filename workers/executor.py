@@ -15,6 +15,7 @@ from lmx.workers.outcome import finish, finish_failed
 from lmx.workers.running import Cancelled, Execution, Running, TimeLimitExceeded
 from lmx.workflows import registry
 from lmx.workflows.control import cancel
+from lmx.workflows.control.deadlines import expire_deadlines
 from lmx.workflows.coordinators import Context, Parked
 from lmx.workflows.coordinators.history import History, load
 from lmx.workflows.coordinators.journal import Port
@@ -53,6 +54,9 @@ class Executor:
         if not lease.affordable:
             lease.outcome = [_failed(lease, dict(_UNAFFORDABLE), cost=0)]
             return
+        if lease.deadline is not None and lease.deadline <= lease.now():
+            self._expire(lease)
+            return
         execution: Execution | None = None
         try:
             with self.running.execute(lease) as execution:
@@ -87,6 +91,15 @@ class Executor:
             return History()
         with self.port.borrow() as conn:
             return load(conn, [lease.task_id])[lease.task_id]
+
+    def _expire(self, lease: Lease) -> None:
+        """End what is past its deadline before it begins; else the next heartbeat does."""
+        lease.settled = True
+        try:
+            with self.port.borrow() as conn:
+                expire_deadlines(conn)
+        except (psycopg.Error, LmxError, Unreachable) as error:
+            log.warning("cannot end task %s, which is past its deadline: %s", lease.task_id, error)
 
     def _fail(self, lease: Lease, error: BaseException) -> None:
         function = registry.find(lease.name)

@@ -158,7 +158,7 @@ class Client:
         model: str,
         prompt: str | None = None,
         messages: Sequence[Mapping[str, str]] | None = None,
-        max_tokens: int = 512,
+        max_tokens: int | None = None,
         priority: int = 0,
         timeout: float | None = None,
         idempotency_key: str | None = None,

@@ -55,16 +55,19 @@ def plan_call(
     model: str,
     prompt: str | None,
     messages: Sequence[Mapping[str, str]] | None,
-    max_tokens: int,
+    max_tokens: int | None,
     sampling: Mapping[str, Any],
 ) -> PlannedCall:
     """Check a call against the model's row and the devices.
 
+    Without `max_tokens` the answer may have 512 tokens, or half of a shorter context.
     Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
     """
     call = _check(prompt, messages, max_tokens, sampling)
     row = models.get_model(conn, model)
     n_ctx = int(call.setdefault("n_ctx", row.n_ctx))
+    if max_tokens is None:
+        max_tokens = default_max_tokens(n_ctx)
     if max_tokens >= n_ctx:
         raise InvalidInput(
             f"max_tokens is {max_tokens}, but the context holds only {n_ctx} tokens",
@@ -74,6 +77,11 @@ def plan_call(
     tokens_in = min(n_ctx, _bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
+
+
+def default_max_tokens(n_ctx: int) -> int:
+    """The longest answer, in tokens, of a call that does not say."""
+    return max(1, min(512, n_ctx // 2))
 
 
 def refuse_unaffordable(call: PlannedCall, budget: int) -> None:
@@ -89,14 +97,14 @@ def refuse_unaffordable(call: PlannedCall, budget: int) -> None:
 def _check(
     prompt: str | None,
     messages: Sequence[Mapping[str, str]] | None,
-    max_tokens: int,
+    max_tokens: int | None,
     sampling: Mapping[str, Any],
 ) -> dict[str, Any]:
     if (prompt is None) == (messages is None):
         raise InvalidInput("a model call takes either a prompt or messages")
     if prompt is not None and not prompt.strip():
         raise InvalidInput("the prompt is empty")
-    if not isinstance(max_tokens, int) or max_tokens < 1:
+    if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
         raise InvalidInput(
             f"max_tokens is {max_tokens!r}", hint="it must be a whole number above 0"
         )

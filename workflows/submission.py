@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from lmx.workflows.errors import InvalidInput, TooLarge
@@ -87,9 +87,7 @@ def check_key(key: str | None) -> None:
 
 def request_hash(name: str, encoded: str, options: Options) -> bytes:
     """Identify what was asked for, to tell a repeated submission from a different one."""
-    asked = encode(
-        [name, options.queue, options.priority, dict(options.budget or {}), options.nesting]
-    )
+    asked = encode([name, asdict(options)])
     return hashlib.sha256(f"{asked}\n{encoded}".encode()).digest()
 
 

@@ -81,7 +81,9 @@ class ModelCall(_Request):
     messages: list[Message] | None = Field(
         None, description="A conversation, for the model's own chat template."
     )
-    max_tokens: int = Field(512, ge=1, le=2**24)
+    max_tokens: int | None = Field(
+        None, ge=1, le=2**24, description="By default 512, or half of a shorter context."
+    )
     n_ctx: int | None = Field(None, ge=8, le=2**24, description="Context length in tokens.")
     temperature: float | None = Field(None, ge=0, le=10)
     top_p: float | None = Field(None, ge=0, le=1)

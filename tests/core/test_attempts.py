@@ -163,6 +163,20 @@ def test_a_deadline_ends_a_task_in_any_state(served: Workers, client: Client, st
     assert_nothing_left(served.database)
 
 
+def test_a_task_whose_deadline_passed_while_it_waited_is_not_begun(
+    workers: Workers, client: Client
+) -> None:
+    workers.settings["LMX_WORKFLOWS"] = "tests.core.test_attempts"
+    task = client.enqueue("unlucky", args=[0], queue="default", timeout=0.001)
+    with workers.database.connect() as conn:
+        late = "SELECT deadline < clock_timestamp() FROM lmx.tasks WHERE id = %s"
+        eventually(lambda: conn.execute(late, [task]).fetchone() == (True,), "a passed deadline")
+    workers.start("default")
+    view = client.wait(task, 20)
+    assert view.error is not None and view.error["kind"] == "deadline"
+    assert workers.notes("unlucky") == []
+
+
 @worker
 def talker(gate: str) -> str:
     """Report progress while it works."""

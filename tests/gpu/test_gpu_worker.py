@@ -14,7 +14,7 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import BudgetExceeded, NeverFitsError, TaskFailed
 from lmx.workflows.models import Model
 from lmx.workflows.money import USD
-from lmx.workflows.views import get_task, list_runs
+from lmx.workflows.views import get_input, get_task
 from tests.gpu.conftest import CALL, N_CTX, StartWorker, register
 from tests.support.eventually import eventually
 
@@ -40,6 +40,13 @@ def test_a_call_is_answered_and_tells_what_it_used(
     assert usage is not None
     assert usage["completion_tokens"] == 4
     assert usage["cost"] == usage["prompt_tokens"] * 1 + 4 * 2
+
+
+def test_a_call_that_does_not_say_may_answer_in_half_of_a_short_context(
+    client: Client, small: Model, database: Database
+) -> None:
+    task = client.generate(model="small", prompt="Hello")
+    assert get_input(database, task)["max_tokens"] == N_CTX // 2
 
 
 def test_the_same_seed_gives_the_same_answer(

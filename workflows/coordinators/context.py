@@ -102,7 +102,7 @@ class Context:
         model: str,
         prompt: str | None = None,
         messages: Sequence[Mapping[str, str]] | None = None,
-        max_tokens: int = 512,
+        max_tokens: int | None = None,
         key: str | None = None,
         priority: int = 0,
         cost: float = 1.0,

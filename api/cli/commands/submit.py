@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from lmx.api.cli.session import Session
 
 PANEL = "Work"
-DEFAULT_MAX_TOKENS = 512
 
 
 def add_to(app: typer.Typer) -> None:
@@ -168,6 +167,7 @@ def _model_call(
     """What `Client.generate` needs for this prompt; refuses what can never fit."""
     from lmx.api.registration import measure
     from lmx.workflows.errors import InvalidInput
+    from lmx.workflows.generation import default_max_tokens
     from lmx.workflows.models import choose_model, refuse_oversized
 
     model = choose_model(opened.connection, name)
@@ -176,7 +176,7 @@ def _model_call(
         measure(opened.connection, model, length, opened.settings.device)
         model = choose_model(opened.connection, model.name)
     refuse_oversized(opened.connection, model, length, opened.settings.vram_cap)
-    limit = max_tokens if max_tokens is not None else min(DEFAULT_MAX_TOKENS, length // 2)
+    limit = max_tokens if max_tokens is not None else default_max_tokens(length)
     chat = bool(model.info.get("chat_template")) and not raw
     if system is not None and not chat:
         raise InvalidInput(f"--system needs a chat template, which {model.name!r} does not have")
