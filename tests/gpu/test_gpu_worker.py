@@ -14,7 +14,7 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import BudgetExceeded, NeverFitsError, TaskFailed
 from lmx.workflows.models import Model
 from lmx.workflows.money import USD
-from lmx.workflows.views import get_input, get_task
+from lmx.workflows.views import get_input, get_task, list_runs
 from tests.gpu.conftest import CALL, N_CTX, StartWorker, register
 from tests.support.eventually import eventually
 
