@@ -58,8 +58,9 @@ class HotPool:
 def _alive(conn: Connection) -> bool:
     if conn.closed:
         return False
-    readable, _, _ = select.select([conn.fileno()], [], [], 0)
-    if not readable:
+    poller = select.poll()  # select() cannot watch descriptors from 1024 on
+    poller.register(conn.fileno(), select.POLLIN)
+    if not poller.poll(0):
         return True
     try:
         conn.pgconn.consume_input()
