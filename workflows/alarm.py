@@ -34,4 +34,8 @@ class Alarm:
     def close(self) -> None:
         """Free the file descriptor; a later `ring` does nothing."""
         fd, self._fd = self._fd, -1
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
