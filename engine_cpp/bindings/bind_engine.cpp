@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "bindings.hpp"
-#include "lmx/engine.hpp"
+#include "lmx/running/engine.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

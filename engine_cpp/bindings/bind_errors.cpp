@@ -4,8 +4,8 @@
 #include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
-#include "lmx/errors.hpp"
-#include "lmx/log.hpp"
+#include "lmx/base/errors.hpp"
+#include "lmx/base/log.hpp"
 
 namespace nb = nanobind;
 

@@ -4,7 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
-#include "lmx/llama_adapter.hpp"
+#include "lmx/llama/llama_adapter.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

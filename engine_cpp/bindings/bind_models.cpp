@@ -5,8 +5,8 @@
 #include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
-#include "lmx/engine.hpp"
-#include "lmx/quantize.hpp"
+#include "lmx/llama/quantize.hpp"
+#include "lmx/running/engine.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

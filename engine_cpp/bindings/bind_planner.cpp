@@ -3,7 +3,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
-#include "lmx/planner.hpp"
+#include "lmx/memory/planner.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "bindings.hpp"
-#include "lmx/errors.hpp"
-#include "lmx/ledger.hpp"
-#include "lmx/text_stream.hpp"
+#include "lmx/base/errors.hpp"
+#include "lmx/memory/ledger.hpp"
+#include "lmx/text/text_stream.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

@@ -1,6 +1,6 @@
 // The Python module lmx.engine._core.
 #include "bindings.hpp"
-#include "lmx/llama_adapter.hpp"
+#include "lmx/llama/llama_adapter.hpp"
 
 NB_MODULE(_core, module) {
   module.doc() = "The compiled part of lmx.engine; use lmx.engine instead.";

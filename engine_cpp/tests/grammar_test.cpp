@@ -1,9 +1,9 @@
-#include "lmx/grammar.hpp"
+#include "lmx/text/grammar.hpp"
 
 #include <string>
 
 #include "check.hpp"
-#include "lmx/errors.hpp"
+#include "lmx/base/errors.hpp"
 
 using lmx::Grammar;
 using lmx::GrammarElement;

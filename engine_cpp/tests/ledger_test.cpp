@@ -1,4 +1,4 @@
-#include "lmx/ledger.hpp"
+#include "lmx/memory/ledger.hpp"
 
 #include "check.hpp"
 

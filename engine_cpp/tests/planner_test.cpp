@@ -1,4 +1,4 @@
-#include "lmx/planner.hpp"
+#include "lmx/memory/planner.hpp"
 
 #include "check.hpp"
 

@@ -1,4 +1,4 @@
-#include "lmx/text_stream.hpp"
+#include "lmx/text/text_stream.hpp"
 
 #include "check.hpp"
 

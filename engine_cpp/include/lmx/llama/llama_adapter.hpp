@@ -1,0 +1,90 @@
+// The boundary to libllama: devices, models and contexts as owned handles, and the exact bytes of
+// each. Its source is the only one that names symbols which llama.h does not declare; they are
+// pinned to one version, which is checked at start.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "llama.h"
+#include "lmx/base/bytes.hpp"
+#include "lmx/text/grammar.hpp"
+
+namespace lmx {
+
+// Throws Error when the libllama found at run time is not the one this was built for.
+void self_check();
+
+// One device that an engine runs on.
+struct Device {
+  ggml_backend_dev_t handle = nullptr;
+  std::string name;  // "cpu", "cuda:0"
+  bool is_cpu = true;
+
+  Bytes total() const;
+  Bytes free() const;
+};
+
+// "cpu", "auto" (the first GPU, or the CPU) or a name such as "cuda:0". Throws InvalidRequest,
+// naming the devices there are.
+Device resolve_device(const std::string& wanted);
+
+struct ModelDeleter {
+  void operator()(llama_model* model) const { llama_model_free(model); }
+};
+struct ContextDeleter {
+  void operator()(llama_context* context) const { llama_free(context); }
+};
+using ModelHandle = std::unique_ptr<llama_model, ModelDeleter>;
+using ContextHandle = std::unique_ptr<llama_context, ContextDeleter>;
+
+// What a context is made for; two equal specs need equal bytes.
+struct ContextSpec {
+  std::uint32_t n_ctx = 2048;  // tokens of each sequence
+  std::uint32_t n_seq = 1;
+  std::string kv_type = "f16";  // f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0
+  std::uint32_t n_ubatch = 512;
+  std::string flash_attn = "auto";  // auto, on, off
+
+  auto operator<=>(const ContextSpec&) const = default;
+};
+
+// Rounds n_ctx up as the library does, and throws InvalidRequest for what it would not accept.
+ContextSpec normalised(ContextSpec spec);
+
+// Bytes on the engine's device, and, of a GPU engine, those it needs in host memory besides.
+struct Footprint {
+  Bytes weights = 0;
+  Bytes kv = 0;
+  Bytes compute = 0;
+  Bytes host = 0;
+
+  Bytes total() const { return add_saturating(weights, context()); }
+  Bytes context() const { return add_saturating(kv, compute); }
+};
+
+enum class LoadMode { real, dry };  // dry: metadata and vocabulary, no weights allocated
+
+// Throws ModelFileError with the library's reason. `keep_going` may end a long load early
+// (Cancelled).
+ModelHandle load_model(const std::string& path, const Device& device, LoadMode mode,
+                       const std::function<bool()>& keep_going = {});
+
+// Throws Error with the library's reason, which is usually that an allocation failed. A decode is
+// abandoned when `abort` answers true while it runs (CPU only).
+ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int32_t threads,
+                           ggml_abort_callback abort = nullptr, void* abort_data = nullptr);
+
+// What the library has allocated for the context and the weights under it or, after a dry load,
+// would allocate.
+Footprint footprint(const llama_context* context, const Device& device);
+
+// The rules of a grammar in GBNF; the first is a reference to its "root". Throws InvalidRequest. A
+// hostile grammar can crash or hang the library: call it in a process set aside for that, in which
+// the library's own complaint goes to the standard error.
+GrammarRules parse_gbnf(const std::string& text);
+
+}  // namespace lmx

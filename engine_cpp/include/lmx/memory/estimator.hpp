@@ -1,0 +1,90 @@
+// The estimator: what a model needs, to the byte, without allocating any of it.
+//
+// A file is loaded "dry" (metadata, vocabulary, no weights) and a context is planned upon it; the
+// library then tells the sizes of the buffers that it would allocate.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lmx/llama/llama_adapter.hpp"
+
+namespace lmx {
+
+// What makes a file on disk the same file as before.
+struct FileIdentity {
+  std::string path;
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+
+  auto operator<=>(const FileIdentity&) const = default;
+};
+
+// Throws ModelFileError when there is no such regular file.
+FileIdentity identify(const std::string& path);
+
+struct ModelInfo {
+  std::string path;
+  std::uint64_t size_bytes = 0;
+  std::string arch;
+  std::string name;
+  std::string quantization;
+  std::uint64_t n_params = 0;
+  std::uint32_t n_layers = 0;
+  std::uint32_t n_ctx_train = 0;
+  std::uint32_t n_vocab = 0;
+  std::optional<std::string> chat_template;
+  std::string bos;  // text of the token that begins a prompt
+  std::string eos;
+  bool adds_bos = false;  // tokenizing puts it there
+};
+
+// A model file opened without its weights. Tokenizing is thread-safe; planning a context is not.
+class DryModel {
+ public:
+  DryModel(FileIdentity identity, const Device& device);
+
+  const FileIdentity& identity() const { return identity_; }
+  const ModelInfo& info() const { return info_; }
+  const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
+
+  // Throws PromptTooLong without tokenizing when the text cannot fit into `limit` tokens.
+  std::vector<llama_token> tokenize(const std::string& text, std::uint32_t limit) const;
+
+  Footprint footprint(const ContextSpec& spec, const Device& device) const;
+
+ private:
+  FileIdentity identity_;
+  ModelHandle model_;
+  ModelInfo info_;
+  std::size_t longest_token_ = 1;  // bytes
+};
+
+// Thread-safe; results are kept per file identity, device and spec.
+class Estimator {
+ public:
+  explicit Estimator(Device device) : device_(std::move(device)) {}
+
+  // Throws ModelFileError.
+  std::shared_ptr<const DryModel> open(const std::string& path);
+
+  // `spec` is normalised first. Throws ModelFileError, or Error when no such context is possible.
+  Footprint estimate(const std::shared_ptr<const DryModel>& model, const ContextSpec& spec);
+  Footprint estimate(const std::string& path, const ContextSpec& spec);
+
+ private:
+  Device device_;
+  std::mutex mutex_;
+  std::list<std::shared_ptr<const DryModel>> recent_;  // most recently used first
+  std::map<FileIdentity, std::map<ContextSpec, Footprint>> known_;
+};
+
+}  // namespace lmx

@@ -1,0 +1,79 @@
+// The engine as its users see it: submit prompts for model files, read text, ask what fits.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lmx/running/scheduler.hpp"
+
+namespace lmx {
+
+struct EngineOptions {
+  std::string device = "auto";
+  std::optional<Bytes> cap;  // nine tenths of the device by default
+  std::int32_t threads = 1;
+  std::uint32_t max_slots = 8;
+  double patience_s = 1.0;
+};
+
+struct Prompt {
+  std::string model;  // path of a GGUF file
+  std::string text;
+  std::uint32_t max_tokens = 128;
+  ContextSpec context;
+  Sampling sampling;
+  std::vector<std::string> stops;
+  std::optional<double> deadline_s;
+  std::optional<Grammar> grammar;
+  std::optional<std::uint32_t> logprobs;
+};
+
+// A job to plan for: a context of this kind on this model file.
+struct Candidate {
+  std::string id;
+  std::string model;
+  ContextSpec context;
+};
+
+// One estimator for each device of this process, so that its cache is shared by all who ask.
+std::shared_ptr<Estimator> estimator_for(const std::string& device);
+
+// All members are thread-safe.
+class Engine {
+ public:
+  explicit Engine(const EngineOptions& options);
+
+  // Queues the prompt. Throws ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when the
+  // request is larger than the cap.
+  std::shared_ptr<Request> submit(const Prompt& prompt);
+
+  // Which of these could start now, in this order and behind what is already queued.
+  std::vector<Decision> plan(const std::vector<Candidate>& candidates);
+
+  Decision fits(const std::string& model, const ContextSpec& context);
+  Footprint estimate(const std::string& model, const ContextSpec& context);
+  ModelInfo inspect(const std::string& model) { return estimator_->open(model)->info(); }
+
+  void pin(const std::string& model, bool pinned) { scheduler_.pin(model, pinned); }
+  std::optional<Denial> hold(const std::string& holder, Bytes bytes) {
+    return scheduler_.hold(holder, bytes);
+  }
+  Bytes release(const std::string& holder) { return scheduler_.release(holder); }
+  Snapshot snapshot() { return scheduler_.snapshot(); }
+  void close() { scheduler_.close(); }
+
+ private:
+  Engine(const EngineOptions& options, Device device);
+
+  Job job_for(const Candidate& candidate);
+
+  std::shared_ptr<Estimator> estimator_;
+  Scheduler scheduler_;
+  std::atomic<std::uint64_t> last_id_ = 0;
+};
+
+}  // namespace lmx

@@ -1,0 +1,109 @@
+// One generation: what was asked, how far it is, and the text as it comes.
+//
+// The scheduler thread produces, any other thread consumes; neither waits for the other.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lmx/memory/estimator.hpp"
+#include "lmx/text/sampling.hpp"
+
+namespace lmx {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point from, Clock::time_point to);
+
+struct RequestSpec {
+  std::uint64_t id = 0;
+  std::shared_ptr<const DryModel> model;
+  std::string model_id;
+  ContextSpec context;  // with n_seq = 1
+  Footprint needs;      // for the same
+  std::vector<llama_token> prompt;
+  std::uint32_t max_tokens = 128;
+  Sampling sampling;
+  std::vector<std::string> stops;
+  std::optional<Grammar> grammar;
+  std::optional<std::uint32_t> logprobs;  // likeliest tokens to tell beside each chosen one
+  std::optional<Clock::time_point> deadline;
+};
+
+enum class Phase { queued, loading, prefill, decode, done };
+
+const char* phase_name(Phase phase);
+
+struct Result {
+  std::string text;
+  std::string finish_reason;  // "stop" (end of turn or stop string) or "length"
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t completion_tokens = 0;
+  double wait_s = 0;  // until there was memory and a slot for it
+  double load_s = 0;  // loading weights and making its context
+  double prefill_s = 0;
+  double decode_s = 0;
+  std::uint32_t seed = 0;
+  std::vector<TokenLogprob> logprobs;  // of each completion token, if they were asked for
+};
+
+struct Progress {
+  Phase phase = Phase::queued;
+  double wait_s = 0;
+  double age_s = 0;
+  std::uint32_t completion_tokens = 0;
+};
+
+class Request {
+ public:
+  // `wake` is called after cancel(), so that a sleeping scheduler looks again.
+  Request(RequestSpec spec, std::function<void()> wake);
+
+  const RequestSpec& spec() const { return spec_; }
+  Clock::time_point submitted_at() const { return submitted_at_; }
+
+  // Consumer. next() gives the text that has come since the last call, empty at the end, nothing
+  // when `timeout` passed first; result() the same for the whole. Both throw what ended a failed
+  // request, next() only after the text before it was taken.
+  std::optional<std::string> next(std::chrono::milliseconds timeout);
+  std::optional<Result> result(std::chrono::milliseconds timeout);
+  void cancel();
+  bool done() const;
+  Progress progress() const;
+
+  // Producer.
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  void enter(Phase phase);
+  void emit(const std::string& text);
+  void count_token();
+  void add_logprob(TokenLogprob logprob);
+  void finish(const std::string& reason);
+  void fail(std::exception_ptr error);
+
+ private:
+  void close_phase(Clock::time_point now);
+
+  const RequestSpec spec_;
+  const std::function<void()> wake_;
+  const Clock::time_point submitted_at_ = Clock::now();
+  std::atomic<bool> cancelled_ = false;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Phase phase_ = Phase::queued;
+  Clock::time_point phase_began_ = submitted_at_;
+  std::size_t taken_ = 0;  // bytes of result_.text that the consumer has had
+  Result result_;
+  std::exception_ptr error_;
+};
+
+}  // namespace lmx

@@ -1,0 +1,131 @@
+// The scheduler: one thread that owns the device. It admits waiting requests as the planner says,
+// evicts, loads, and decodes for all running contexts in turn.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lmx/llama/models.hpp"
+#include "lmx/memory/estimator.hpp"
+#include "lmx/memory/ledger.hpp"
+#include "lmx/memory/planner.hpp"
+#include "lmx/running/context.hpp"
+#include "lmx/running/request.hpp"
+#include "lmx/running/snapshot.hpp"
+
+namespace lmx {
+
+struct SchedulerOptions {
+  Device device;
+  Bytes cap = 0;
+  std::int32_t threads = 1;
+  std::uint32_t max_slots = 8;  // sequences of one context
+  double patience_s = 1.0;      // wait after which later requests may not overtake
+};
+
+// Wakes a sleeping thread; a raise that comes first is not lost.
+class Signal {
+ public:
+  void raise();
+  void wait_until(std::optional<Clock::time_point> deadline);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool raised_ = false;
+};
+
+class Scheduler {
+ public:
+  Scheduler(SchedulerOptions options, std::shared_ptr<Estimator> estimator);
+  ~Scheduler();
+
+  // Queues the request; returns at once. Throws Cancelled when closed.
+  std::shared_ptr<Request> submit(RequestSpec spec);
+
+  // The planner's answer for these jobs, behind the requests that are already queued.
+  std::vector<Decision> plan_behind_queue(const std::vector<Job>& jobs);
+
+  // The name under which the file's weights are booked: its path, numbered when it was replaced.
+  std::string model_id(const FileIdentity& file);
+  static std::string context_key(const ContextSpec& spec);
+
+  void pin(const std::string& path, bool pinned);
+
+  // Bytes that something outside of this engine takes from the device.
+  std::optional<Denial> hold(const std::string& holder, Bytes bytes);
+  Bytes release(const std::string& holder);
+
+  Snapshot snapshot();
+  Bytes cap() const { return options_.cap; }
+  Bytes free();
+
+  // Ends everything with Cancelled and joins the thread. Idempotent.
+  void close();
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  using Contexts = std::list<std::unique_ptr<Context>>;
+
+  void run();
+  void refuse_ended_requests();
+  std::optional<Clock::time_point> next_wake() const;
+  void step_contexts(Lock& lock);
+  void fail_everything();
+
+  void refresh_foreign();
+  void admit(Lock& lock);
+  bool start_first_admissible(Lock& lock);
+  void start(const std::shared_ptr<Request>& request, const Decision& decision, Lock& lock);
+  void build(const std::shared_ptr<Request>& request, Lock& lock);
+  bool reserve_and_build(const std::shared_ptr<Request>& request, std::uint32_t n_seq,
+                         const Footprint& needs, Lock& lock);
+  std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
+  std::vector<std::pair<std::uint32_t, Footprint>> slot_choices(const RequestSpec& spec,
+                                                                std::uint32_t waiting,
+                                                                Bytes free) const;
+  Context* open_context(const RequestSpec& spec);
+  void true_up(Context& context);
+  void evict(const std::string& id, const std::string& reason);
+  void account(Context& context, const Step& step);
+
+  std::vector<Resident> residents() const;
+  std::vector<Job> queued_jobs() const;
+  Capacity capacity() const { return {ledger_.cap(), ledger_.used()}; }
+  void note(std::string kind, std::string subject, Bytes bytes, std::string reason);
+
+  const SchedulerOptions options_;
+  const std::shared_ptr<Estimator> estimator_;
+  const Clock::time_point began_ = Clock::now();
+  const std::shared_ptr<Signal> signal_ = std::make_shared<Signal>();
+  std::atomic<bool> closing_ = false;
+
+  // Guarded by mutex_. Contexts and models are changed only by the scheduler's thread, which
+  // therefore reads them without it; it is never held during a load or a decode.
+  std::mutex mutex_;
+  std::list<std::shared_ptr<Request>> queue_;
+  std::list<std::shared_ptr<Request>> live_;  // queued or running
+  Ledger ledger_;
+  ModelStore models_;
+  Contexts contexts_;
+  std::map<FileIdentity, std::string> model_ids_;
+  std::deque<Event> events_;
+  Totals totals_;
+  std::uint64_t contexts_made_ = 0;
+  bool changed_ = false;  // something that may let a waiting request start
+  bool closed_ = false;
+
+  std::mutex close_mutex_;
+  std::thread thread_;
+};
+
+}  // namespace lmx

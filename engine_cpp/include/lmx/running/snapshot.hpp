@@ -1,0 +1,76 @@
+// What an engine is doing, as plain values: for a status page, a log or a test.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lmx/memory/ledger.hpp"
+
+namespace lmx {
+
+struct ModelView {
+  std::string id;
+  std::string path;
+  Bytes bytes = 0;
+  long references = 0;
+  bool pinned = false;
+  double idle_s = 0;
+  double load_s = 0;
+};
+
+struct ContextView {
+  std::string id;
+  std::string model;
+  std::uint32_t n_ctx = 0;
+  std::uint32_t slots = 0;
+  std::uint32_t active = 0;
+  Bytes kv_bytes = 0;
+  Bytes compute_bytes = 0;
+  double idle_s = 0;
+};
+
+struct RequestView {
+  std::uint64_t id = 0;
+  std::string model;
+  std::string phase;
+  double wait_s = 0;
+  double age_s = 0;
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t completion_tokens = 0;
+};
+
+// A load, an eviction and the like. `at_s` counts from the start of the engine.
+struct Event {
+  double at_s = 0;
+  std::string kind;
+  std::string subject;
+  Bytes bytes = 0;
+  std::string reason;
+};
+
+// Since the engine started. `busy_s` is the time spent in decodes.
+struct Totals {
+  std::uint64_t requests = 0;
+  std::uint64_t finished = 0;
+  std::uint64_t evictions = 0;
+  std::uint64_t decodes = 0;
+  std::uint64_t prefill_tokens = 0;
+  std::uint64_t completion_tokens = 0;
+  double busy_s = 0;
+};
+
+struct Snapshot {
+  std::string device;
+  Bytes cap = 0;
+  Bytes used = 0;
+  Bytes free = 0;
+  std::vector<Claim> ledger;
+  std::vector<ModelView> models;
+  std::vector<ContextView> contexts;
+  std::vector<RequestView> requests;
+  std::vector<Event> events;
+  Totals totals;
+};
+
+}  // namespace lmx

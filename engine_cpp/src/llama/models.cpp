@@ -1,0 +1,49 @@
+#include "lmx/llama/models.hpp"
+
+#include "lmx/base/errors.hpp"
+
+namespace lmx {
+
+std::shared_ptr<ResidentModel> ModelStore::find(const std::string& id) const {
+  const auto found = models_.find(id);
+  return found == models_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<ResidentModel> ModelStore::load(const std::string& id, const FileIdentity& file,
+                                                const Device& device,
+                                                const std::function<bool()>& keep_going) {
+  if (identify(file.path) != file) {
+    throw ModelFileError(file.path + ": changed on disk since it was inspected; submit again");
+  }
+  const auto began = Clock::now();
+  auto model = std::make_shared<ResidentModel>();
+  model->id = id;
+  model->file = file;
+  model->handle = load_model(file.path, device, LoadMode::real, keep_going);
+  model->last_used = Clock::now();
+  model->load_s = seconds_between(began, model->last_used);
+  return model;
+}
+
+void ModelStore::add(std::shared_ptr<ResidentModel> model) {
+  models_[model->id] = std::move(model);
+}
+
+void ModelStore::evict(const std::string& id) {
+  models_.erase(id);
+}
+
+long ModelStore::references(const std::string& id) const {
+  const auto found = models_.find(id);
+  return found == models_.end() ? 0 : found->second.use_count() - 1;
+}
+
+void ModelStore::pin(const std::string& path, bool pinned) {
+  if (pinned) {
+    pinned_.insert(path);
+  } else {
+    pinned_.erase(path);
+  }
+}
+
+}  // namespace lmx

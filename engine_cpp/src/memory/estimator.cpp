@@ -1,0 +1,151 @@
+#include "lmx/memory/estimator.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+
+#include "lmx/base/errors.hpp"
+
+namespace lmx {
+namespace {
+
+constexpr std::size_t kOpenFiles = 8;  // vocabularies kept in memory
+
+std::string metadata(const llama_model* model, const char* key) {
+  std::array<char, 256> text{};
+  const auto length = llama_model_meta_val_str(model, key, text.data(), text.size());
+  return length < 0 ? std::string() : std::string(text.data());
+}
+
+std::string token_text(const llama_vocab* vocab, llama_token token) {
+  return token == LLAMA_TOKEN_NULL ? std::string() : llama_vocab_get_text(vocab, token);
+}
+
+ModelInfo describe(const llama_model* model, const FileIdentity& identity) {
+  const llama_vocab* vocab = llama_model_get_vocab(model);
+  ModelInfo info;
+  info.path = identity.path;
+  info.size_bytes = identity.size;
+  info.arch = metadata(model, "general.architecture");
+  info.name = metadata(model, "general.name");
+  info.quantization = llama_ftype_name(llama_model_ftype(model));
+  info.n_params = llama_model_n_params(model);
+  info.n_layers = static_cast<std::uint32_t>(llama_model_n_layer(model));
+  info.n_ctx_train = static_cast<std::uint32_t>(llama_model_n_ctx_train(model));
+  info.n_vocab = static_cast<std::uint32_t>(llama_vocab_n_tokens(vocab));
+  if (const char* text = llama_model_chat_template(model, nullptr)) info.chat_template = text;
+  info.bos = token_text(vocab, llama_vocab_bos(vocab));
+  info.adds_bos = llama_vocab_get_add_bos(vocab);
+  info.eos = token_text(vocab, llama_vocab_eos(vocab));
+  return info;
+}
+
+// Encoders, embedding models and diffusion models do not produce one token after another.
+bool generates_text(const llama_model* model, const std::string& arch) {
+  const std::string causal = metadata(model, (arch + ".attention.causal").c_str());
+  return llama_model_has_decoder(model) && !llama_model_has_encoder(model) &&
+         !llama_model_is_diffusion(model) && causal != "false";
+}
+
+std::size_t longest_token(const llama_vocab* vocab) {
+  std::size_t longest = 1;
+  for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+    longest = std::max(longest, std::strlen(llama_vocab_get_text(vocab, token)));
+  }
+  return longest;
+}
+
+PromptTooLong too_long(const std::string& amount, std::uint32_t limit) {
+  return PromptTooLong("the prompt has " + amount + " but the context leaves room for " +
+                       std::to_string(limit) + "; shorten it or raise n_ctx");
+}
+
+}  // namespace
+
+FileIdentity identify(const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) {
+    throw ModelFileError(path + ": cannot be read: " + std::strerror(errno) + "; check the path");
+  }
+  if (!S_ISREG(info.st_mode)) {
+    throw ModelFileError(path + ": not a regular file; give the path of a .gguf file");
+  }
+#ifdef __APPLE__
+  const timespec modified = info.st_mtimespec;
+#else
+  const timespec modified = info.st_mtim;
+#endif
+  return {path, static_cast<std::uint64_t>(info.st_dev), info.st_ino,
+          static_cast<std::uint64_t>(info.st_size),
+          static_cast<std::int64_t>(modified.tv_sec) * 1'000'000'000 + modified.tv_nsec};
+}
+
+DryModel::DryModel(FileIdentity identity, const Device& device)
+    : identity_(std::move(identity)),
+      model_(load_model(identity_.path, device, LoadMode::dry)),
+      info_(describe(model_.get(), identity_)) {
+  if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE || info_.n_vocab == 0) {
+    throw ModelFileError(identity_.path + ": has no vocabulary and cannot generate text");
+  }
+  if (!generates_text(model_.get(), info_.arch)) {
+    throw ModelFileError(identity_.path + ": a model of kind '" + info_.arch +
+                         "' does not generate text from a prompt; use a decoder-only model");
+  }
+  longest_token_ = longest_token(vocab());
+}
+
+std::vector<llama_token> DryModel::tokenize(const std::string& text, std::uint32_t limit) const {
+  const auto type = llama_vocab_type(vocab());
+  const bool keeps_every_byte = type == LLAMA_VOCAB_TYPE_SPM || type == LLAMA_VOCAB_TYPE_BPE;
+  if (text.size() > std::numeric_limits<std::int32_t>::max() / 4 ||
+      (keeps_every_byte && text.size() / longest_token_ > limit)) {
+    throw too_long(std::to_string(text.size()) + " bytes", limit);
+  }
+  std::vector<llama_token> tokens(text.size() + 2);  // no token is shorter than a byte
+  const auto n = llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()),
+                                tokens.data(), static_cast<std::int32_t>(tokens.size()),
+                                /*add_special=*/true, /*parse_special=*/true);
+  if (n < 0) throw InvalidRequest("the prompt cannot be tokenized by this model");
+  tokens.resize(static_cast<std::size_t>(n));
+  if (tokens.empty()) throw InvalidRequest("the prompt is empty; give at least one character");
+  if (tokens.size() > limit) throw too_long(std::to_string(tokens.size()) + " tokens", limit);
+  return tokens;
+}
+
+Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) const {
+  const ContextHandle context = make_context(model_.get(), spec, 1);
+  return lmx::footprint(context.get(), device);
+}
+
+std::shared_ptr<const DryModel> Estimator::open(const std::string& path) {
+  FileIdentity identity = identify(path);
+  const std::lock_guard lock(mutex_);
+  const auto same = [&](const auto& model) { return model->identity() == identity; };
+  const auto found = std::ranges::find_if(recent_, same);
+  if (found != recent_.end()) {
+    recent_.splice(recent_.begin(), recent_, found);
+    return recent_.front();
+  }
+  recent_.push_front(std::make_shared<const DryModel>(std::move(identity), device_));
+  if (recent_.size() > kOpenFiles) recent_.pop_back();
+  return recent_.front();
+}
+
+Footprint Estimator::estimate(const std::shared_ptr<const DryModel>& model,
+                              const ContextSpec& wanted) {
+  const ContextSpec spec = normalised(wanted);
+  const std::lock_guard lock(mutex_);
+  auto& of_file = known_[model->identity()];
+  const auto found = of_file.find(spec);
+  if (found != of_file.end()) return found->second;
+  return of_file[spec] = model->footprint(spec, device_);
+}
+
+Footprint Estimator::estimate(const std::string& path, const ContextSpec& spec) {
+  return estimate(open(path), spec);
+}
+
+}  // namespace lmx

@@ -1,0 +1,243 @@
+// The part of the scheduler that lets waiting requests start: it carries out what the planner says.
+#include <algorithm>
+#include <set>
+
+#include "lmx/base/errors.hpp"
+#include "lmx/running/scheduler.hpp"
+
+namespace lmx {
+namespace {
+
+constexpr const char* kDriver = "other processes";
+constexpr Bytes kSmallCache = Bytes{512} << 20;
+
+std::string file_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+}  // namespace
+
+void Scheduler::admit(Lock& lock) {
+  refresh_foreign();
+  while (!closing_ && start_first_admissible(lock)) {
+  }
+}
+
+bool Scheduler::start_first_admissible(Lock& lock) {
+  for (const Decision& decision : plan(capacity(), residents(), queued_jobs())) {
+    if (decision.verdict == Verdict::wait) continue;
+    const auto found = std::ranges::find(queue_, decision.job, [](const auto& request) {
+      return std::to_string(request->spec().id);
+    });
+    const std::shared_ptr<Request> request = *found;
+    queue_.erase(found);
+    if (decision.verdict == Verdict::never) {
+      request->fail(std::make_exception_ptr(
+          NeverFits(request->spec().model_id, {decision.needs, decision.cap, decision.free})));
+    } else {
+      start(request, decision, lock);
+    }
+    return request->progress().phase != Phase::queued;
+  }
+  return false;
+}
+
+void Scheduler::start(const std::shared_ptr<Request>& request, const Decision& decision,
+                      Lock& lock) {
+  const RequestSpec& spec = request->spec();
+  if (Context* context = open_context(spec)) {
+    context->add(request);
+    return;
+  }
+  for (const std::string& id : decision.evict) {
+    evict(id, "to make room for request " + decision.job + " on " + file_name(spec.model_id) +
+                  " (needs " + mib(decision.missing) + " more, " + mib(decision.free) + " free)");
+  }
+  request->enter(Phase::loading);
+  build(request, lock);
+}
+
+// Makes a context with as many slots as are asked for, or as many of them as fit.
+void Scheduler::build(const std::shared_ptr<Request>& request, Lock& lock) {
+  const RequestSpec& spec = request->spec();
+  const std::uint32_t waiting = 1 + waiting_for_same_context(spec);
+  const Bytes weights = models_.find(spec.model_id) ? 0 : spec.needs.weights;
+  const Bytes free_now = sub_floor(ledger_.free(), weights);
+  lock.unlock();
+  std::vector<std::pair<std::uint32_t, Footprint>> choices;
+  std::exception_ptr error;
+  try {
+    choices = slot_choices(spec, waiting, free_now);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.lock();
+  if (error) {
+    request->fail(error);
+    return;
+  }
+  for (const auto& [n_seq, needs] : choices) {
+    if (reserve_and_build(request, n_seq, needs, lock)) return;
+  }
+  // Somebody took the room since the plan was made; it keeps its place and its age.
+  request->enter(Phase::queued);
+  queue_.push_front(request);
+}
+
+std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const {
+  return static_cast<std::uint32_t>(std::ranges::count_if(queue_, [&](const auto& other) {
+    return other->spec().model_id == spec.model_id && other->spec().context == spec.context;
+  }));
+}
+
+// Numbers of slots with their needs, best first. More than are waiting for one, so that later
+// requests can join without a context of their own, as long as the cache stays small beside what
+// is free and beside the weights.
+std::vector<std::pair<std::uint32_t, Footprint>> Scheduler::slot_choices(const RequestSpec& spec,
+                                                                         std::uint32_t waiting,
+                                                                         Bytes free) const {
+  const auto needs_of = [&](std::uint32_t n_seq) {
+    ContextSpec context = spec.context;
+    context.n_seq = n_seq;
+    return estimator_->estimate(spec.model, context);
+  };
+  std::vector<std::pair<std::uint32_t, Footprint>> choices;
+  std::uint32_t n_seq = std::min(waiting, options_.max_slots);
+  const Bytes generous = std::min(free / 4, std::max(spec.needs.weights, kSmallCache));
+  for (std::uint32_t more = options_.max_slots; more > n_seq; more /= 2) {
+    if (more * spec.needs.kv > generous) continue;
+    choices.emplace_back(more, needs_of(more));
+    break;
+  }
+  for (; n_seq > 1; n_seq /= 2) choices.emplace_back(n_seq, needs_of(n_seq));
+  choices.emplace_back(1, spec.needs);
+  return choices;
+}
+
+// False when the bytes are not there. True when the request has started, or has failed for good.
+bool Scheduler::reserve_and_build(const std::shared_ptr<Request>& request, std::uint32_t n_seq,
+                                  const Footprint& needs, Lock& lock) {
+  const RequestSpec& spec = request->spec();
+  std::shared_ptr<ResidentModel> model = models_.find(spec.model_id);
+  const std::string id = "context " + std::to_string(contexts_made_ + 1);
+  std::vector<Claim> claims = {{id, Kind::kv, needs.kv}, {id, Kind::compute, needs.compute}};
+  if (!model) claims.push_back({spec.model_id, Kind::weights, needs.weights});
+  if (ledger_.reserve(claims)) return false;
+  contexts_made_ += 1;
+
+  const bool load = !model;
+  ContextSpec context_spec = spec.context;
+  context_spec.n_seq = n_seq;
+  std::unique_ptr<Context> context;
+  std::exception_ptr error;
+  lock.unlock();
+  try {
+    if (load) {
+      model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device,
+                               [&] { return !closing_ && !request->cancelled(); });
+    }
+    context = std::make_unique<Context>(id, model, context_spec, options_.threads);
+    if (!options_.device.is_cpu) context->warm_up();
+  } catch (...) {
+    error = std::current_exception();
+    context.reset();
+  }
+  lock.lock();
+  if (load && model) {
+    note("load", model->id, needs.weights, "in " + std::to_string(model->load_s) + " s");
+    models_.add(model);
+  } else if (load) {
+    ledger_.release(spec.model_id);
+  }
+  if (error) {
+    ledger_.release(id);
+    changed_ = true;
+    request->fail(error);
+    return true;
+  }
+  note("context", id, needs.context(),
+       std::to_string(n_seq) + " x " + std::to_string(context_spec.n_ctx) + " tokens on " +
+           file_name(model->id));
+  true_up(*context);
+  context->add(request);
+  contexts_.push_back(std::move(context));
+  return true;
+}
+
+Context* Scheduler::open_context(const RequestSpec& spec) {
+  for (const auto& context : contexts_) {
+    ContextSpec alone = context->spec();
+    alone.n_seq = 1;
+    if (context->model().id == spec.model_id && alone == spec.context &&
+        context->free_slots() > 0) {
+      return context.get();
+    }
+  }
+  return nullptr;
+}
+
+// Books what the library really allocated, which can only differ if an estimate was wrong or a
+// graph larger than the reserved one was met.
+void Scheduler::true_up(Context& context) {
+  const Footprint real = context.footprint(options_.device);
+  ledger_.set(context.id(), Kind::kv, real.kv);
+  ledger_.set(context.id(), Kind::compute, real.compute);
+  ledger_.set(context.model().id, Kind::weights, real.weights);
+}
+
+void Scheduler::evict(const std::string& id, const std::string& reason) {
+  const Bytes bytes = ledger_.held(id);
+  std::erase_if(contexts_, [&](const auto& context) { return context->id() == id; });
+  models_.evict(id);
+  ledger_.release(id);
+  totals_.evictions += 1;
+  note("evict", id, bytes, reason);
+}
+
+// What the driver says is used on a GPU and nobody here has booked.
+void Scheduler::refresh_foreign() {
+  if (options_.device.is_cpu) return;
+  ledger_.set(kDriver, Kind::foreign, 0);
+  const Bytes in_use = sub_floor(options_.device.total(), options_.device.free());
+  ledger_.set(kDriver, Kind::foreign, sub_floor(in_use, ledger_.used()));
+}
+
+std::vector<Resident> Scheduler::residents() const {
+  const auto now = Clock::now();
+  std::vector<Resident> all;
+  for (const auto& [id, model] : models_.all()) {
+    all.push_back({.id = id,
+                   .bytes = ledger_.held(id),
+                   .pinned = models_.pinned(*model),
+                   .idle_s = seconds_between(model->last_used, now),
+                   .reload_s = model->load_s});
+  }
+  for (const auto& context : contexts_) {
+    all.push_back({.id = context->id(),
+                   .model = context->model().id,
+                   .serves = context_key(context->spec()),
+                   .bytes = ledger_.held(context->id()),
+                   .running = context->active() > 0,
+                   .idle_s = seconds_between(context->last_used(), now),
+                   .reload_s = context->build_s(),
+                   .free_slots = context->free_slots()});
+  }
+  return all;
+}
+
+std::vector<Job> Scheduler::queued_jobs() const {
+  const auto now = Clock::now();
+  std::vector<Job> jobs;
+  for (const auto& request : queue_) {
+    const RequestSpec& spec = request->spec();
+    jobs.push_back({.id = std::to_string(spec.id),
+                    .model = spec.model_id,
+                    .context = context_key(spec.context),
+                    .weights_bytes = spec.needs.weights,
+                    .context_bytes = spec.needs.context(),
+                    .aged = seconds_between(request->submitted_at(), now) > options_.patience_s});
+  }
+  return jobs;
+}
+
+}  // namespace lmx

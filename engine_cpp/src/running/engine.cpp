@@ -1,0 +1,127 @@
+#include "lmx/running/engine.hpp"
+
+#include <cmath>
+#include <map>
+
+#include "lmx/base/errors.hpp"
+
+namespace lmx {
+namespace {
+
+SchedulerOptions scheduler_options(const EngineOptions& options, Device device) {
+  if (options.threads < 1) throw InvalidRequest("threads must be 1 or more");
+  if (options.max_slots < 1 || options.max_slots > llama_max_parallel_sequences()) {
+    throw InvalidRequest("max_slots must be between 1 and " +
+                         std::to_string(llama_max_parallel_sequences()));
+  }
+  const Bytes cap = options.cap.value_or(device.total() / 10 * 9);
+  if (cap == 0) throw InvalidRequest("the memory cap must be more than 0 bytes");
+  return {std::move(device), cap, options.threads, options.max_slots, options.patience_s};
+}
+
+std::optional<Clock::time_point> deadline_after(const std::optional<double>& seconds) {
+  if (!seconds) return std::nullopt;
+  constexpr double kYear = 365.0 * 24 * 3600;
+  if (!std::isfinite(*seconds) || *seconds < 0) {
+    throw InvalidRequest("deadline_s must be 0 or more seconds");
+  }
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(std::min(*seconds, kYear)));
+}
+
+void check_output(const Prompt& prompt) {
+  constexpr std::uint32_t kMaxLogprobs = 20;
+  if (prompt.logprobs && *prompt.logprobs > kMaxLogprobs) {
+    throw InvalidRequest("logprobs must be between 0 and " + std::to_string(kMaxLogprobs));
+  }
+  if (prompt.grammar && !prompt.stops.empty()) {
+    throw InvalidRequest(
+        "a stop string would cut a text short of its grammar; leave out stop= or the grammar");
+  }
+}
+
+void check_context(const ModelInfo& info, std::uint32_t n_ctx) {
+  if (info.n_ctx_train == 0 || n_ctx <= info.n_ctx_train) return;
+  throw InvalidRequest("n_ctx is " + std::to_string(n_ctx) + " but " + info.path +
+                       " was trained for " + std::to_string(info.n_ctx_train) +
+                       " tokens; ask for no more than that");
+}
+
+}  // namespace
+
+std::shared_ptr<Estimator> estimator_for(const std::string& name) {
+  // Never destroyed: models must not be freed after the library's own statics.
+  static auto* mutex = new std::mutex;
+  static auto* estimators = new std::map<std::string, std::shared_ptr<Estimator>>;
+  const Device device = resolve_device(name);
+  const std::lock_guard lock(*mutex);
+  auto& estimator = (*estimators)[device.name];
+  if (!estimator) estimator = std::make_shared<Estimator>(device);
+  return estimator;
+}
+
+Engine::Engine(const EngineOptions& options) : Engine(options, resolve_device(options.device)) {}
+
+Engine::Engine(const EngineOptions& options, Device device)
+    : estimator_(estimator_for(device.name)),
+      scheduler_(scheduler_options(options, std::move(device)), estimator_) {}
+
+std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
+  const auto model = estimator_->open(prompt.model);
+  if (prompt.max_tokens == 0) throw InvalidRequest("max_tokens must be 1 or more");
+  check_context(model->info(), prompt.context.n_ctx);
+  check_output(prompt);
+  validate(prompt.sampling, static_cast<std::int32_t>(model->info().n_vocab));
+
+  RequestSpec spec;
+  spec.id = ++last_id_;
+  spec.model = model;
+  spec.model_id = scheduler_.model_id(model->identity());
+  spec.context = prompt.context;
+  spec.context.n_seq = 1;
+  spec.context = normalised(spec.context);
+  spec.deadline = deadline_after(prompt.deadline_s);
+  spec.prompt = model->tokenize(prompt.text, spec.context.n_ctx - 1);
+  spec.needs = estimator_->estimate(model, spec.context);
+  if (spec.needs.total() > scheduler_.cap()) {
+    throw NeverFits(prompt.model, {spec.needs.total(), scheduler_.cap(), scheduler_.free()});
+  }
+  spec.max_tokens = prompt.max_tokens;
+  spec.sampling = prompt.sampling;
+  spec.stops = prompt.stops;
+  spec.grammar = prompt.grammar;
+  spec.logprobs = prompt.logprobs;
+  return scheduler_.submit(std::move(spec));
+}
+
+Job Engine::job_for(const Candidate& candidate) {
+  const auto model = estimator_->open(candidate.model);
+  check_context(model->info(), candidate.context.n_ctx);
+  const ContextSpec spec = normalised(candidate.context);
+  const Footprint needs = estimator_->estimate(model, spec);
+  ContextSpec alone = spec;
+  alone.n_seq = 1;
+  return {.id = candidate.id,
+          .model = scheduler_.model_id(model->identity()),
+          // Several sequences at once are never served by one free slot of a context.
+          .context = Scheduler::context_key(alone) +
+                     (spec.n_seq > 1 ? " x" + std::to_string(spec.n_seq) : ""),
+          .weights_bytes = needs.weights,
+          .context_bytes = needs.context()};
+}
+
+std::vector<Decision> Engine::plan(const std::vector<Candidate>& candidates) {
+  std::vector<Job> jobs;
+  for (const Candidate& candidate : candidates) jobs.push_back(job_for(candidate));
+  return scheduler_.plan_behind_queue(jobs);
+}
+
+Decision Engine::fits(const std::string& model, const ContextSpec& context) {
+  return plan({Candidate{model, model, context}}).front();
+}
+
+Footprint Engine::estimate(const std::string& model, const ContextSpec& context) {
+  return estimator_->estimate(model, context);
+}
+
+}  // namespace lmx

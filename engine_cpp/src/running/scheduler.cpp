@@ -1,0 +1,183 @@
+#include "lmx/running/scheduler.hpp"
+
+#include <algorithm>
+
+#include "lmx/base/errors.hpp"
+#include "lmx/base/log.hpp"
+
+namespace lmx {
+
+void Signal::raise() {
+  const std::lock_guard lock(mutex_);
+  raised_ = true;
+  changed_.notify_all();
+}
+
+void Signal::wait_until(std::optional<Clock::time_point> deadline) {
+  std::unique_lock lock(mutex_);
+  const auto is_raised = [&] { return raised_; };
+  if (deadline) {
+    changed_.wait_until(lock, *deadline, is_raised);
+  } else {
+    changed_.wait(lock, is_raised);
+  }
+  raised_ = false;
+}
+
+Scheduler::Scheduler(SchedulerOptions options, std::shared_ptr<Estimator> estimator)
+    : options_(std::move(options)), estimator_(std::move(estimator)), ledger_(options_.cap) {
+  thread_ = std::thread([this] { run(); });
+}
+
+Scheduler::~Scheduler() {
+  close();
+}
+
+std::shared_ptr<Request> Scheduler::submit(RequestSpec spec) {
+  const auto wake = [signal = signal_] { signal->raise(); };
+  auto request = std::make_shared<Request>(std::move(spec), wake);
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || closing_) throw Cancelled("the engine is closed; make a new one");
+    queue_.push_back(request);
+    live_.push_back(request);
+    totals_.requests += 1;
+    changed_ = true;
+  }
+  signal_->raise();
+  return request;
+}
+
+void Scheduler::close() {
+  const std::lock_guard closing(close_mutex_);
+  if (!thread_.joinable()) return;
+  closing_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& request : live_) request->cancel();
+  }
+  signal_->raise();
+  thread_.join();
+}
+
+void Scheduler::run() {
+  Lock lock(mutex_);
+  while (!closing_) {
+    refuse_ended_requests();
+    const bool idle =
+        std::ranges::none_of(contexts_, [](const auto& context) { return context->active() > 0; });
+    if (changed_ || (idle && !queue_.empty())) {
+      changed_ = false;
+      admit(lock);
+    }
+    if (std::ranges::any_of(contexts_, [](const auto& c) { return c->active() > 0; })) {
+      step_contexts(lock);
+      continue;
+    }
+    const auto wake = next_wake();
+    lock.unlock();
+    signal_->wait_until(wake);
+    lock.lock();
+  }
+  fail_everything();
+}
+
+// Cancelled and expired requests leave the queue without ever having touched the device.
+void Scheduler::refuse_ended_requests() {
+  const auto now = Clock::now();
+  for (auto it = queue_.begin(); it != queue_.end();) {
+    const std::shared_ptr<Request> request = *it;
+    const auto& deadline = request->spec().deadline;
+    if (request->cancelled()) {
+      request->fail(std::make_exception_ptr(Cancelled("the request was cancelled")));
+    } else if (deadline && now >= *deadline) {
+      request->fail(std::make_exception_ptr(
+          DeadlineExceeded("the deadline passed while waiting for memory; allow more time")));
+    }
+    it = request->done() ? queue_.erase(it) : std::next(it);
+  }
+  std::erase_if(live_, [](const auto& request) { return request->done(); });
+}
+
+std::optional<Clock::time_point> Scheduler::next_wake() const {
+  std::optional<Clock::time_point> wake;
+  for (const auto& request : queue_) {
+    const auto& deadline = request->spec().deadline;
+    if (deadline && (!wake || *deadline < *wake)) wake = deadline;
+  }
+  // Nothing tells when another process frees memory of a GPU.
+  constexpr auto kForeignPoll = std::chrono::milliseconds(200);
+  if (!queue_.empty() && !options_.device.is_cpu) {
+    const auto poll = Clock::now() + kForeignPoll;
+    if (!wake || poll < *wake) wake = poll;
+  }
+  return wake;
+}
+
+void Scheduler::step_contexts(Lock& lock) {
+  for (auto it = contexts_.begin(); it != contexts_.end();) {
+    Context& context = **it;
+    if (context.active() == 0) {
+      ++it;
+      continue;
+    }
+    Step step;
+    bool failed = false;
+    lock.unlock();
+    try {
+      step = context.step();
+    } catch (...) {
+      failed = true;
+      step.endings = context.fail_all(std::current_exception());
+    }
+    lock.lock();
+    account(context, step);
+    if (failed) {
+      note("context_failed", context.id(), ledger_.release(context.id()), "a decode failed");
+      it = contexts_.erase(it);
+      changed_ = true;
+    } else {
+      ++it;
+    }
+    for (const Ending& ending : step.endings) ending.announce();
+  }
+}
+
+void Scheduler::account(Context& context, const Step& step) {
+  totals_.decodes += 1;
+  totals_.prefill_tokens += step.prefill_tokens;
+  totals_.completion_tokens += step.completion_tokens;
+  totals_.finished += step.endings.size();
+  totals_.busy_s += step.seconds;
+  if (const auto model = models_.find(context.model().id)) model->last_used = context.last_used();
+  if (step.endings.empty()) return;
+  true_up(context);
+  changed_ = true;
+}
+
+void Scheduler::fail_everything() {
+  const auto error = std::make_exception_ptr(Cancelled("the engine was closed"));
+  std::vector<Ending> endings;
+  for (const auto& context : contexts_) {
+    std::ranges::move(context->fail_all(error), std::back_inserter(endings));
+    ledger_.release(context->id());
+  }
+  for (const auto& request : queue_) endings.push_back({request, "", error});
+  for (const auto& [id, model] : models_.all()) ledger_.release(id);
+  contexts_.clear();
+  models_ = ModelStore();
+  queue_.clear();
+  live_.clear();
+  closed_ = true;
+  for (const Ending& ending : endings) ending.announce();
+}
+
+void Scheduler::note(std::string kind, std::string subject, Bytes bytes, std::string reason) {
+  constexpr std::size_t kKeptEvents = 256;
+  if (events_.size() == kKeptEvents) events_.pop_front();
+  log_line(LogLevel::info, kind + ": " + subject + ", " + mib(bytes) + ": " + reason);
+  events_.push_back({seconds_between(began_, Clock::now()), std::move(kind), std::move(subject),
+                     bytes, std::move(reason)});
+}
+
+}  // namespace lmx

@@ -1,0 +1,94 @@
+// The part of the scheduler that other threads ask: plans, holds, names and the snapshot.
+#include "lmx/running/scheduler.hpp"
+
+namespace lmx {
+
+std::vector<Decision> Scheduler::plan_behind_queue(const std::vector<Job>& jobs) {
+  const std::lock_guard lock(mutex_);
+  std::vector<Job> all = queued_jobs();
+  const auto queued = static_cast<std::ptrdiff_t>(all.size());
+  all.insert(all.end(), jobs.begin(), jobs.end());
+  std::vector<Decision> decisions = plan(capacity(), residents(), all);
+  decisions.erase(decisions.begin(), decisions.begin() + queued);
+  return decisions;
+}
+
+std::string Scheduler::model_id(const FileIdentity& file) {
+  const std::lock_guard lock(mutex_);
+  const auto found = model_ids_.find(file);
+  if (found != model_ids_.end()) return found->second;
+  std::size_t earlier = 0;
+  for (const auto& [other, id] : model_ids_) earlier += other.path == file.path ? 1 : 0;
+  return model_ids_[file] =
+             earlier == 0 ? file.path : file.path + " #" + std::to_string(earlier + 1);
+}
+
+std::string Scheduler::context_key(const ContextSpec& spec) {
+  return "n_ctx=" + std::to_string(spec.n_ctx) + " kv=" + spec.kv_type +
+         " ubatch=" + std::to_string(spec.n_ubatch) + " fa=" + spec.flash_attn;
+}
+
+void Scheduler::pin(const std::string& path, bool pinned) {
+  {
+    const std::lock_guard lock(mutex_);
+    models_.pin(path, pinned);
+    changed_ = true;
+  }
+  signal_->raise();
+}
+
+std::optional<Denial> Scheduler::hold(const std::string& holder, Bytes bytes) {
+  const std::lock_guard lock(mutex_);
+  const Claim claim{"hold: " + holder, Kind::foreign, bytes};
+  return ledger_.reserve({&claim, 1});
+}
+
+Bytes Scheduler::release(const std::string& holder) {
+  Bytes bytes = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    bytes = ledger_.release("hold: " + holder);
+    changed_ = true;
+  }
+  signal_->raise();
+  return bytes;
+}
+
+Bytes Scheduler::free() {
+  const std::lock_guard lock(mutex_);
+  return ledger_.free();
+}
+
+Snapshot Scheduler::snapshot() {
+  const std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  Snapshot view{.device = options_.device.name,
+                .cap = ledger_.cap(),
+                .used = ledger_.used(),
+                .free = ledger_.free(),
+                .ledger = ledger_.entries(),
+                .events = {events_.begin(), events_.end()},
+                .totals = totals_};
+  for (const auto& [id, model] : models_.all()) {
+    view.models.push_back({id, model->file.path, ledger_.held(id), models_.references(id),
+                           models_.pinned(*model), seconds_between(model->last_used, now),
+                           model->load_s});
+  }
+  for (const auto& context : contexts_) {
+    view.contexts.push_back(
+        {context->id(), context->model().id, context->spec().n_ctx, context->spec().n_seq,
+         context->active(), ledger_.held(context->id(), Kind::kv),
+         ledger_.held(context->id(), Kind::compute), seconds_between(context->last_used(), now)});
+  }
+  for (const auto& request : live_) {
+    const Progress progress = request->progress();
+    if (progress.phase == Phase::done) continue;
+    view.requests.push_back({request->spec().id, request->spec().model_id,
+                             phase_name(progress.phase), progress.wait_s, progress.age_s,
+                             static_cast<std::uint32_t>(request->spec().prompt.size()),
+                             progress.completion_tokens});
+  }
+  return view;
+}
+
+}  // namespace lmx
