@@ -5,10 +5,15 @@ import re
 from lmx.workflows.database.embedded.layout import Layout
 from lmx.workflows.errors import DatabaseUnavailable, DiskFull, LmxError
 
+_FATAL = re.compile(r"(?:FATAL|PANIC):\s*(.*)")
 _COMPLAINT = re.compile(r"(?:FATAL|PANIC|ERROR|could not|error|not found):?\s*(.*)")
+_EXPLANATION = re.compile(r"(?:DETAIL|HINT|hint):\s*(.*)")
+_NO_FAULT = re.compile(r"LOG:|Future log output will appear")
 _CONFIG_MISTAKE = re.compile(r".*in file \".*\" line \d+.*|.*(?:invalid value|unrecognized).*")
 _NO_SPACE = re.compile("no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
-_BUSY = re.compile(r"pre-existing shared memory block|lock file \S+ already exists", re.IGNORECASE)
+_BUSY = re.compile(
+    r"pre-existing shared memory block|lock file \".*\" already exists", re.IGNORECASE
+)
 
 
 def start_failure(layout: Layout, output: str) -> LmxError:
@@ -18,16 +23,37 @@ def start_failure(layout: Layout, output: str) -> LmxError:
             f"the disk that holds {layout.root} is full, so the database cannot start",
             hint="free some space there, or set LMX_HOME to a folder on another disk",
         )
-    complaints = [
-        match[0].strip() for match in map(_COMPLAINT.search, output.splitlines()) if match
-    ]
-    mistakes = [match[0] for match in map(_CONFIG_MISTAKE.search, output.splitlines()) if match]
-    if mistakes:
-        complaints.append(mistakes[0].partition("LOG:")[2].strip() or mistakes[0])
-    last = complaints[-1] if complaints else output.strip().rpartition("\n")[2] or "no message"
     return DatabaseUnavailable(
-        f"the embedded Postgres does not start: {last}", hint=f"its log is in {layout.logs}"
+        f"the embedded Postgres does not start: {_reason(output.splitlines())}",
+        hint=f"its log is in {layout.logs}",
     )
+
+
+def _reason(lines: list[str]) -> str:
+    """Return what went wrong: a mistake in a file, else the last fatal line, else any complaint.
+
+    What Postgres adds to that line as its detail and hint follows it in brackets.
+    """
+    mistakes = [line for line in lines if _CONFIG_MISTAKE.search(line)]
+    if mistakes:
+        return mistakes[0].partition("LOG:")[2].strip() or mistakes[0]
+    for pattern in (_FATAL, _COMPLAINT):
+        found = [number for number, line in enumerate(lines) if pattern.search(line)]
+        if found:
+            return _with_explanations(lines, found[-1])
+    said = [line.strip() for line in lines if line.strip() and not _NO_FAULT.search(line)]
+    return said[-1] if said else "it ended without a word"
+
+
+def _with_explanations(lines: list[str], number: int) -> str:
+    complaint = _COMPLAINT.search(lines[number])
+    explanations = []
+    for line in lines[number + 1 :]:
+        explanation = _EXPLANATION.search(line)
+        if explanation is None:
+            break
+        explanations.append(f" ({explanation[1]})")
+    return (complaint[0].strip() if complaint else lines[number]) + "".join(explanations)
 
 
 def complained(output: str) -> bool:

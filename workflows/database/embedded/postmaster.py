@@ -35,13 +35,29 @@ def pid_file(data: Path) -> Path:
     return data / "postmaster.pid"
 
 
+def recorded_pid(lock: Path) -> int | None:
+    """Return the pid in the first line of a lock file, or None if there is none to read."""
+    try:
+        return _pid_in(lock.read_text(errors="replace"))
+    except OSError:
+        return None
+
+
+def _pid_in(text: str) -> int | None:
+    first = text.partition("\n")[0].strip()
+    return int(first) if first.isascii() and first.isdigit() else None
+
+
 def read_postmaster(data: Path) -> Postmaster | None:
     """Return what the data folder's postmaster.pid says, or None without a readable one."""
     try:
-        lines = pid_file(data).read_text().splitlines()
-        pid = int(lines[0])
-    except (OSError, ValueError, IndexError):
+        text = pid_file(data).read_text(errors="replace")
+    except OSError:
         return None
+    pid = _pid_in(text)
+    if pid is None:
+        return None
+    lines = text.splitlines()
     # Lines: pid, data folder, start time, port, socket folder, address, shared memory, state.
     socket_dir = Path(lines[4]) if len(lines) > 4 and lines[4] else None
     state = lines[7].strip() if len(lines) > 7 else None

@@ -17,12 +17,12 @@ from lmx.workflows.database.embedded.diagnosis import (
     still_busy,
 )
 from lmx.workflows.database.embedded.initialise import check_version, initialise
-from lmx.workflows.database.embedded.layout import Layout, socket_file, url_of
+from lmx.workflows.database.embedded.layout import Layout, url_of
+from lmx.workflows.database.embedded.leftovers import remove_stale_locks
 from lmx.workflows.database.embedded.postmaster import (
     Postmaster,
     any_process_of,
     is_server_of,
-    pid_file,
     read_postmaster,
 )
 from lmx.workflows.database.embedded.server_config import CONFIG_FILE, write_config
@@ -31,6 +31,9 @@ from lmx.workflows.errors import DatabaseUnavailable
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.01
+
+# How long the log collector of a server that died may take to write down the server's last words.
+_LAST_WORDS_S = 2.0
 
 # A server that dies without a word was killed from outside: worth trying again, but not for ever.
 _SILENT_DEATHS = 5
@@ -64,19 +67,22 @@ def start(layout: Layout, overrides: Mapping[str, str]) -> str:
         initialise(layout, programs, user)
     layout.stopped.unlink(missing_ok=True)
     silent_deaths = 0
+    died: str | None = None
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if url := running_url(layout):
             return url
         # One that is alive is starting, recovering or stopping: let it finish that first.
         if alive(layout) is None:
-            _remove_stale_pid_file(layout)
+            remove_stale_locks(layout)
             died = _launch(layout, programs, user, overrides, deadline)
             if died is not None and not still_busy(died):
                 silent_deaths += not complained(died)
                 if complained(died) or silent_deaths == _SILENT_DEATHS:
                     raise start_failure(layout, died)
         time.sleep(_POLL_S)
+    if died is not None:
+        raise start_failure(layout, died)
     raise DatabaseUnavailable(
         f"the embedded Postgres is not ready after {START_TIMEOUT_S:g} s (it may be recovering)",
         hint=f"try again; its log is in {layout.logs}",
@@ -108,9 +114,17 @@ def _launch(
         if running_url(layout):
             return None
         if not _lives(launched):
+            _await_last_words(layout)
             return log_since_start(layout, logged)
         time.sleep(_POLL_S)
     return None
+
+
+def _await_last_words(layout: Layout) -> None:
+    """Wait until the dead server's log collector, the last of its processes, has ended."""
+    deadline = time.monotonic() + _LAST_WORDS_S
+    while any_process_of(layout.data) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def _spawn(user: ServerUser, postgres: Path, layout: Layout) -> int:
@@ -141,19 +155,3 @@ def _lives(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
-
-
-def _remove_stale_pid_file(layout: Layout) -> None:
-    """Remove the lock files of a server that is gone, if their pid now belongs to another process.
-
-    Postgres does this by itself unless some process has the pid, which it then takes for a server.
-    While any Postgres process still uses the data the files stay: they protect it.
-    """
-    if not pid_file(layout.data).exists() or any_process_of(layout.data):
-        return
-    server = read_postmaster(layout.data)
-    if server is not None and not psutil.pid_exists(server.pid):
-        return
-    socket_path = socket_file(layout.socket_dir)
-    for path in (pid_file(layout.data), socket_path, Path(f"{socket_path}.lock")):
-        path.unlink(missing_ok=True)
