@@ -1,0 +1,89 @@
+"""Which of a pool's waiting calls may start now, and when the next one may."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from lmx.workflows.limits import breaker
+from lmx.workflows.limits.pool import Limit, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A waiting call and what it is expected to use of each dimension."""
+
+    id: int
+    costs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing more may start for `seconds`; `reason` says why, for people."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Admission:
+    """The decision: calls that start, calls that never can (with the reason), the pool after it.
+
+    `wait` is set when a call was left that has to wait.
+    """
+
+    pool: Pool
+    admitted: list[int] = field(default_factory=list)
+    never: dict[int, str] = field(default_factory=dict)
+    wait: Wait | None = None
+
+
+def admit(pool: Pool, now: float, calls: Iterable[Call]) -> Admission:
+    """Take the calls in their order, each on top of those before it; the first that waits ends it.
+
+    Later calls do not overtake one that waits: a large call would starve behind small ones.
+    """
+    decision = Admission(pool)
+    for call in calls:
+        if reason := _never(pool, call):
+            decision.never[call.id] = reason
+            continue
+        decision.wait = next_wait(decision.pool, now, call.costs)
+        if decision.wait:
+            break
+        if breaker.phase(decision.pool.breaker, now) == "half_open":
+            probe = breaker.probing(decision.pool.breaker, now, call.id)
+            decision.pool = replace(decision.pool, breaker=probe)
+        decision.pool = decision.pool.charge(now, call.costs)
+        decision.admitted.append(call.id)
+    return decision
+
+
+def next_wait(pool: Pool, now: float, costs: Mapping[str, int]) -> Wait | None:
+    """Why and for how long a call with these costs has to wait; None: it may start now."""
+    waits = [Wait(breaker.wait(pool.breaker, now), _breaker_reason(pool, now))]
+    waits.append(Wait(pool.not_before - now, "the provider asked for a pause"))
+    for limit in pool.limits:
+        seconds = limit.meter.wait(pool.state(limit), now, limit.amount(costs))
+        waits.append(Wait(seconds, _limit_reason(pool, limit, now)))
+    longest = max(waits, key=lambda wait: wait.seconds)
+    return longest if longest.seconds > 0 else None
+
+
+def _never(pool: Pool, call: Call) -> str | None:
+    for limit in pool.limits:
+        amount = limit.amount(call.costs)
+        if limit.meter.wait({}, 0.0, amount) == inf:
+            return f"it needs {amount} of {limit.name}, of which there are {limit.meter.limit}"
+    return None
+
+
+def _breaker_reason(pool: Pool, now: float) -> str:
+    kind = pool.breaker.get("kind", "")
+    if breaker.phase(pool.breaker, now) == "half_open":
+        return f"the breaker waits for its probe ({kind})"
+    return f"the breaker is open ({kind})"
+
+
+def _limit_reason(pool: Pool, limit: Limit, now: float) -> str:
+    usage = limit.meter.usage(pool.state(limit), now)
+    return f"{limit.name}: {usage.used:.0f} of {usage.limit} used"

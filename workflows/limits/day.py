@@ -1,0 +1,67 @@
+"""Requests per calendar day where the provider is (Gemini: midnight in Los Angeles).
+
+`counts` maps a date to what was charged on it. Days of 23 and 25 hours exist, so dates are asked of
+the time zone. What is sent so near to midnight that it may arrive on either side counts on both.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from math import inf
+from zoneinfo import ZoneInfo
+
+from lmx.workflows.limits.meter import State, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """`limit` per day of `zone`; a request may arrive `jitter_s` seconds from when it was sent."""
+
+    limit: int
+    zone: str = "America/Los_Angeles"
+    jitter_s: float = 1.0
+
+    def _days(self, now: float) -> list[date]:
+        """The days on which a request that is sent now may be counted: one, or two at midnight."""
+        zone = ZoneInfo(self.zone)
+        times = (now - self.jitter_s, now + self.jitter_s)
+        return sorted({datetime.fromtimestamp(time, zone).date() for time in times})
+
+    def _count(self, state: State, day: date) -> int:
+        return int(state.get("counts", {}).get(day.isoformat(), 0))
+
+    def wait(self, state: State, now: float, amount: int) -> float:
+        """Seconds until `amount` more may be used: 0 at once, inf never."""
+        if amount > self.limit:
+            return inf
+        full = [day for day in self._days(now) if self._count(state, day) + amount > self.limit]
+        if not full:
+            return 0.0
+        midnight = datetime.combine(full[-1] + timedelta(days=1), datetime.min.time())
+        return midnight.replace(tzinfo=ZoneInfo(self.zone)).timestamp() + self.jitter_s - now
+
+    def charge(self, state: State, now: float, amount: int) -> State:
+        """Count `amount` today."""
+        return self._raise(state, now, {d: self._count(state, d) + amount for d in self._days(now)})
+
+    def correct(self, state: State, now: float, charged_at: float, delta: int) -> State:
+        """Add `delta` to the day on which the estimate was charged, if it is still today."""
+        days = self._days(charged_at)
+        return self._raise(state, now, {d: max(0, self._count(state, d) + delta) for d in days})
+
+    def _raise(self, state: State, now: float, counts: dict[date, int]) -> State:
+        today = self._days(now)
+        kept = {day: self._count(state, day) for day in today} | counts
+        return {"counts": {day.isoformat(): n for day, n in kept.items() if n and day in today}}
+
+    def told(self, state: State, now: float, remaining: int, limit: int) -> State:
+        """At least what the provider has counted."""
+        today = self._days(now)[-1]
+        return self._raise(state, now, {today: max(self._count(state, today), limit - remaining)})
+
+    def exhausted(self, state: State, now: float) -> State:
+        """Nothing is left today."""
+        return self.told(state, now, 0, self.limit)
+
+    def usage(self, state: State, now: float) -> Usage:
+        """What was charged today."""
+        return Usage(float(self._count(state, self._days(now)[-1])), self.limit)

@@ -1,0 +1,110 @@
+"""What was learnt of a pool between two claims, folded into its state in the order it happened.
+
+Whoever learns something writes a row of news in the transaction that records it; the next claim,
+which locks the pool anyway, folds it in. So a call that ends never locks its pool.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from lmx.workflows.limits import breaker
+from lmx.workflows.limits.pool import Pool
+from lmx.workflows.limits.share import Share
+
+#: How long a pool rests when the provider refuses a request and does not say for how long.
+_DEFAULT_PAUSE_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that happened at `at`, on the pool's clock. `data` depends on the kind:
+
+    used      charged_at, estimate and real (amounts by dimension)
+    told      limits: {name: {remaining, limit, resets_at?}}
+    refused   retry_after?, limit? (the name), granted? (what the provider says it is)
+    failed    kind (of breaker.RULES), until?
+    succeeded nothing
+    """
+
+    kind: str
+    at: float
+    task_id: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The pool after the news, and the limits that the provider was heard to have lowered."""
+
+    pool: Pool
+    lowered: Mapping[str, int]
+
+
+def fold(pool: Pool, news: Iterable[News], lowered: Mapping[str, int]) -> Folded:
+    """Fold news in. Nothing the provider says raises a limit or gives back what is counted."""
+    known = dict(lowered)
+    for item in news:
+        match item.kind:
+            case "used":
+                pool = _true_up(pool, item)
+            case "told":
+                pool = _told(pool, item, known)
+            case "refused":
+                pool = _refused(pool, item, known)
+            case "failed":
+                data = item.data
+                state = breaker.failed(
+                    pool.breaker, item.at, data["kind"], item.task_id, data.get("until")
+                )
+                pool = replace(pool, breaker=state)
+            case "succeeded":
+                state = breaker.succeeded(pool.breaker, item.task_id)
+                pool = replace(pool, breaker=state)
+    return Folded(pool, known)
+
+
+def _true_up(pool: Pool, item: News) -> Pool:
+    """Put what a call really used in place of what it was expected to use."""
+    estimate, real = item.data["estimate"], item.data["real"]
+    states = {}
+    for limit in pool.limits:
+        delta = real.get(limit.of, 0) - estimate.get(limit.of, 0)
+        if delta:
+            states[limit.name] = limit.meter.correct(
+                pool.state(limit), item.at, item.data["charged_at"], delta
+            )
+    return pool.with_states(states)
+
+
+def _told(pool: Pool, item: News, lowered: dict[str, int]) -> Pool:
+    states = {}
+    for name, told in item.data["limits"].items():
+        limit = pool.limit(name)
+        if limit is None:
+            continue
+        state = pool.state(limit)
+        if isinstance(limit.meter, Share) and "resets_at" in told:
+            state = limit.meter.until(state, told["resets_at"])
+        granted = told.get("limit", limit.meter.limit)
+        if granted < limit.meter.limit:
+            lowered[name] = granted
+        if "remaining" in told:
+            state = limit.meter.told(state, item.at, told["remaining"], granted)
+        states[name] = state
+    return pool.with_states(states)
+
+
+def _refused(pool: Pool, item: News, lowered: dict[str, int]) -> Pool:
+    """A refusal for a limit: believe the provider, and rest for as long as it asks."""
+    limit = pool.limit(item.data.get("limit", ""))
+    retry_after = item.data.get("retry_after")
+    if limit is not None:
+        granted = item.data.get("granted", limit.meter.limit)
+        if granted < limit.meter.limit:
+            lowered[limit.name] = granted
+        if retry_after is None:
+            exhausted = limit.meter.exhausted(pool.state(limit), item.at)
+            return pool.with_states({limit.name: exhausted})
+    pause = _DEFAULT_PAUSE_S if retry_after is None else retry_after
+    return replace(pool, not_before=max(pool.not_before, item.at + pause))

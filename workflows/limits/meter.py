@@ -1,0 +1,42 @@
+"""What every kind of limit can do. A meter is immutable; the caller keeps its state, as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+#: The state of one meter; `{}` is one that has counted nothing.
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How full a limit is: `used` of `limit` in its period, for people to read."""
+
+    used: float
+    limit: int
+
+
+class Meter(Protocol):
+    """One limit: so much of a dimension (requests, tokens, nano-dollars) in a period."""
+
+    @property
+    def limit(self) -> int:
+        """The amount that is allowed in a period."""
+
+    def wait(self, state: State, now: float, amount: int) -> float:
+        """Seconds until `amount` more may be used: 0 at once, inf never."""
+
+    def charge(self, state: State, now: float, amount: int) -> State:
+        """Count `amount`, whether there is room for it or not."""
+
+    def correct(self, state: State, now: float, charged_at: float, delta: int) -> State:
+        """Add `delta` (real minus estimate, maybe negative) to what was charged at `charged_at`."""
+
+    def told(self, state: State, now: float, remaining: int, limit: int) -> State:
+        """The provider says `remaining` of its `limit` is left: it may only lower what we have."""
+
+    def exhausted(self, state: State, now: float) -> State:
+        """The provider says that nothing is left of this period."""
+
+    def usage(self, state: State, now: float) -> Usage:
+        """How much is used now."""
