@@ -13,7 +13,7 @@ namespace {
 using Layers = std::vector<std::uint32_t>;
 
 std::vector<std::uint32_t> slots_for(std::uint32_t layers, std::uint32_t slots) {
-  const StreamNeeds needs{.layers = std::vector<Bytes>(layers, 1), .slot = 1};
+  const LayerSizes needs{.layers = std::vector<Bytes>(layers, 1), .slot = 1};
   return plan_streaming(needs, 0, slots).slot_of;
 }
 

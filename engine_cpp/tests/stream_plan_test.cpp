@@ -8,7 +8,7 @@ namespace {
 
 using Layers = std::vector<std::uint32_t>;
 
-StreamNeeds equal_layers(std::size_t count, Bytes layer = 10, Bytes fixed = 100) {
+LayerSizes equal_layers(std::size_t count, Bytes layer = 10, Bytes fixed = 100) {
   return {.fixed = fixed, .layers = std::vector<Bytes>(count, layer), .slot = layer};
 }
 
@@ -22,7 +22,7 @@ TEST("streamed layers are spread evenly and the last layer is one of them") {
 }
 
 TEST("every byte of a streamed model is counted once, on the device or in host memory") {
-  const StreamNeeds needs{.fixed = 100, .layers = {10, 20, 30, 40}, .slot = 40};
+  const LayerSizes needs{.fixed = 100, .layers = {10, 20, 30, 40}, .slot = 40};
   CHECK(needs.whole() == 200);
   const StreamPlan plan = plan_streaming(needs, 1);
   CHECK(plan.streamed == Layers{1, 2, 3});
@@ -48,7 +48,7 @@ TEST("layers that follow each other have different slots, across the end of a pa
 }
 
 TEST("as many layers stay as fit, and not a byte more is taken") {
-  const StreamNeeds needs = equal_layers(8);
+  const LayerSizes needs = equal_layers(8);
   CHECK(fit_streaming(needs, 180)->resident == 8);
   const auto plan = fit_streaming(needs, 179);
   CHECK(plan->resident == 5 && plan->device_bytes() == 170);
@@ -57,8 +57,8 @@ TEST("as many layers stay as fit, and not a byte more is taken") {
 }
 
 TEST("a model that cannot be streamed has no plan") {
-  StreamNeeds needs = equal_layers(8);
+  LayerSizes needs = equal_layers(8);
   needs.refusal = "its layers cannot be told apart";
   CHECK(!fit_streaming(needs, 1000));
-  CHECK(!fit_streaming(StreamNeeds{.fixed = 10}, 1000));
+  CHECK(!fit_streaming(LayerSizes{.fixed = 10}, 1000));
 }

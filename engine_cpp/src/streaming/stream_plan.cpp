@@ -22,13 +22,13 @@ std::vector<std::uint32_t> slots_in_turn(std::uint32_t count, std::uint32_t slot
 
 }  // namespace
 
-Bytes StreamNeeds::whole() const {
+Bytes LayerSizes::whole() const {
   Bytes sum = fixed;
   for (Bytes layer : layers) sum = add_saturating(sum, layer);
   return sum;
 }
 
-StreamPlan plan_streaming(const StreamNeeds& needs, std::uint32_t resident, std::uint32_t slots) {
+StreamPlan plan_streaming(const LayerSizes& needs, std::uint32_t resident, std::uint32_t slots) {
   const auto all = static_cast<std::uint32_t>(needs.layers.size());
   StreamPlan plan;
   plan.resident = std::min(resident, all);
@@ -48,7 +48,7 @@ StreamPlan plan_streaming(const StreamNeeds& needs, std::uint32_t resident, std:
   return plan;
 }
 
-std::optional<StreamPlan> fit_streaming(const StreamNeeds& needs, Bytes room, std::uint32_t slots) {
+std::optional<StreamPlan> fit_streaming(const LayerSizes& needs, Bytes room, std::uint32_t slots) {
   if (!needs.possible()) return std::nullopt;
   for (auto resident = static_cast<std::uint32_t>(needs.layers.size());; --resident) {
     StreamPlan plan = plan_streaming(needs, resident, slots);

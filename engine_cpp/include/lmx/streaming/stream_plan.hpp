@@ -15,7 +15,7 @@ namespace lmx {
 inline constexpr std::uint32_t kStreamSlots = 2;  // one is computed with while one is filled
 
 // The bytes of a model on the device, told apart by whether they can be streamed.
-struct StreamNeeds {
+struct LayerSizes {
   Bytes fixed = 0;            // what is always there: embeddings, output, what layers share
   std::vector<Bytes> layers;  // each layer that can be streamed, in the order of their use
   Bytes slot = 0;             // one slot, which has room for any of these layers
@@ -25,7 +25,7 @@ struct StreamNeeds {
   Bytes whole() const;
 };
 
-// Layers are meant by their index in StreamNeeds::layers.
+// Layers are meant by their index in LayerSizes::layers.
 struct StreamPlan {
   std::uint32_t resident = 0;           // number of layers that stay
   std::uint32_t slots = 0;              // 0 when all of them do
@@ -41,12 +41,12 @@ struct StreamPlan {
 // Spreads the streamed layers evenly, so that each copy has resident layers to hide behind. There
 // are never more slots than streamed layers, and two that follow each other share none where that
 // is possible. `resident` may be any number: all layers are as many as there can be.
-StreamPlan plan_streaming(const StreamNeeds& needs, std::uint32_t resident,
+StreamPlan plan_streaming(const LayerSizes& needs, std::uint32_t resident,
                           std::uint32_t slots = kStreamSlots);
 
 // The plan with the most resident layers that takes at most `room` bytes of the device; none when
 // not even the slots fit, or when the model cannot be streamed.
-std::optional<StreamPlan> fit_streaming(const StreamNeeds& needs, Bytes room,
+std::optional<StreamPlan> fit_streaming(const LayerSizes& needs, Bytes room,
                                         std::uint32_t slots = kStreamSlots);
 
 }  // namespace lmx
