@@ -1,6 +1,6 @@
 """The leases of one queue that a process holds, from their claim to their commit."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
@@ -50,23 +50,25 @@ class Intake:
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Send the claim; the function returned reads its leases."""
-        return self._claim(conn, slots, None)
-
-    def _claim(
-        self, conn: psycopg.Connection[Any], slots: int, only: list[int] | None
-    ) -> Callable[[], list[Lease]]:
-        cursor = conn.execute(
-            statement("claim"),
-            {
-                "queue": self.queue,
-                "slots": slots,
-                "worker": self._worker_id(),
-                "tasks": self.runs_tasks,
-                "messages": self.runs_messages,
-                "only": only,
-            },
-            prepare=True,
+        return self._lease(
+            conn,
+            "claim",
+            slots=slots,
+            tasks=self.runs_tasks,
+            messages=self.runs_messages,
         )
+
+    def _claim_chosen(
+        self, conn: psycopg.Connection[Any], task_ids: Sequence[int]
+    ) -> Callable[[], list[Lease]]:
+        """Send the claim of these tasks, which somebody has chosen and locked."""
+        return self._lease(conn, "claim_chosen", chosen=list(task_ids))
+
+    def _lease(
+        self, conn: psycopg.Connection[Any], name: str, **given: Any
+    ) -> Callable[[], list[Lease]]:
+        given |= {"queue": self.queue, "worker": self._worker_id()}
+        cursor = conn.execute(statement(name), given, prepare=True)
         return lambda: [Lease.from_row(row) for row in cursor.fetchall()]
 
     def take(self, leases: list[Lease]) -> None:

@@ -45,7 +45,7 @@ class Operation:
     `parent_id` is locked together with the task. `costs` maps budget units (`ALL_OTHERS`: those
     held and not named) to what the attempt cost (None: nobody knows) and is settled before a
     finish, a retry or a requeue. `budgets` are the ceilings that a spawn moves out of the
-    parent's budget.
+    parent's budget. `news` tells the task's pool what became of its call (see limits/folding).
     """
 
     kind: str
@@ -56,6 +56,7 @@ class Operation:
     costs: dict[str, int | None] | None = None
     budgets: list[dict[str, Any]] | None = None
     event: dict[str, Any] | None = None
+    news: list[dict[str, Any]] | None = None
     closes: bool = False
 
 
@@ -77,7 +78,9 @@ def encode(value: Any) -> str:
 
 def _needs_lock(operations: Sequence[Operation]) -> bool:
     """Whether several statements of this transaction must find the lease in the same state."""
-    return any(op.parent_id is not None or op.costs or op.kind in _LOCKING for op in operations)
+    return any(
+        op.parent_id is not None or op.costs or op.news or op.kind in _LOCKING for op in operations
+    )
 
 
 def _locked_ids(operations: Sequence[Operation]) -> list[int]:
@@ -117,6 +120,8 @@ def send(
         conn.execute(statement("lock"), {"ids": _locked_ids(operations)}, prepare=True)
     if settlements := _settlements(operations):
         _run(conn, "settle", settlements)
+    if news := [{"id": op.task_id, "seq": op.seq, **n} for op in operations for n in op.news or ()]:
+        _run(conn, "pool_news", news)
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for place, op in enumerate(operations):
         row = {"op": place, "id": op.task_id, "seq": op.seq, **op.fields}

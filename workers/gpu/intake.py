@@ -43,7 +43,7 @@ class GpuIntake(Intake):
         self._note_waits(conn, choice)
         if not choice.claim:
             return list
-        read = self._claim(conn, slots, list(choice.claim))
+        read = self._claim_chosen(conn, list(choice.claim))
         self._book(conn, choice)
         return read
 

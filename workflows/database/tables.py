@@ -97,11 +97,19 @@ tasks = Table(
     Column("error", _JSON),
     Column("usage", _JSON),
     Column("progress", _JSON),
+    Column("pool_id", Integer),
     UniqueConstraint("id", "role", name="tasks_id_role"),
     ForeignKeyConstraint(
         ["parent_id", "parent_role"], ["lmx.tasks.id", "lmx.tasks.role"], name="tasks_parent"
     ),
     Index("tasks_ready", "queue", "rank", "id", postgresql_where=text("state = 'ready'")),
+    Index(
+        "tasks_pooled",
+        "pool_id",
+        "rank",
+        "id",
+        postgresql_where=text("state = 'ready' AND pool_id IS NOT NULL"),
+    ),
     Index("tasks_leased", "worker_id", postgresql_where=text("state = 'leased'")),
     Index(
         "tasks_timed",

@@ -1,0 +1,183 @@
+"""The claim of cloud calls: pools are independent, exact, and shared by all processes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lmx.workers.cloud.intake import CloudIntake
+from lmx.workflows.database.connect import Database
+from lmx.workflows.lease import Lease
+from lmx.workflows.operations import Operation, apply
+from lmx.workflows.pools import PoolSpec, list_pools, place_calls, put_pool
+from tests.support.hands import Hands
+
+CLOUD = "cloud"
+
+
+class Pools:
+    """One or more workers of a provider, moved step by step, and a way to queue calls."""
+
+    def __init__(self, database: Database) -> None:
+        self.hands = Hands(database)
+        self.conn = self.hands.conn
+        self.waits: list[float] = []
+        self.intake = self.another()
+
+    def another(self) -> CloudIntake:
+        intake = CloudIntake(CLOUD, 64, lambda: self.hands.worker)
+        intake.due_in = self.waits.append
+        return intake
+
+    def pool(self, group: str, *limits: dict[str, Any], clock_rate: float = 1.0) -> int:
+        spec = PoolSpec(CLOUD, "faithful", "default", group, limits, clock_rate=clock_rate)
+        return put_pool(self.conn, spec)
+
+    def call(self, pool: int, count: int = 1, **costs: int) -> list[int]:
+        tasks = [self.hands.submit(role="worker") for _ in range(count)]
+        rows = [
+            {"id": task, "pool_id": pool, "model": "m", "costs": {"requests": 1, **costs}}
+            for task in tasks
+        ]
+        with self.conn.transaction():
+            assert place_calls(self.conn, rows) == count
+        return tasks
+
+    def claim(self, slots: int = 64, intake: CloudIntake | None = None) -> list[Lease]:
+        with self.conn.transaction():
+            return (intake or self.intake).claim(self.conn, slots)()
+
+    def finish(self, lease: Lease, *news: dict[str, Any], seq: int | None = None) -> None:
+        done = Operation("finish", lease.task_id, seq or lease.seq, {"state": "succeeded"})
+        done.news = list(news)
+        with self.conn.transaction():
+            apply(self.conn, [done])
+
+    def used(self, group: str) -> dict[str, float]:
+        name = f"faithful/default/{group}"
+        pool = next(pool for pool in list_pools(self.conn) if pool.name == name)
+        return {limit.name: limit.used for limit in pool.limits}
+
+
+@pytest.fixture
+def pools(database: Database) -> Iterator[Pools]:
+    pools = Pools(database)
+    yield pools
+    pools.hands.close()
+
+
+def hourly(limit: int, of: str = "requests") -> dict[str, Any]:
+    """A limit that does not change while a test runs."""
+    return {"name": f"{of}/h", "of": of, "kind": "window", "limit": limit, "period_s": 3600}
+
+
+def test_a_pool_lets_through_what_its_limit_allows_and_no_more(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(3))
+    tasks = pools.call(pool, 5)
+    assert [lease.task_id for lease in pools.claim()] == tasks[:3]
+    assert pools.claim() == []
+    assert 0 < pools.waits[0] <= 3700
+
+
+def test_several_processes_share_a_pool(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(3))
+    pools.call(pool, 5)
+    other = pools.another()
+    assert len(pools.claim(slots=2)) == 2
+    assert len(pools.claim(intake=other)) == 1
+
+
+def test_a_throttled_pool_delays_no_other(pools: Pools) -> None:
+    full, free = pools.pool("opus", hourly(1)), pools.pool("haiku", hourly(100))
+    pools.call(full, 50)
+    tasks = pools.call(free, 10)
+    assert [lease.task_id for lease in pools.claim(slots=16)][1:] == tasks
+
+
+def test_no_pool_takes_the_slots_that_another_can_use(pools: Pools) -> None:
+    first, second = pools.pool("opus", hourly(100)), pools.pool("haiku", hourly(100))
+    pools.call(first, 50)
+    pools.call(second, 50)
+    pools.claim(slots=10)
+    assert pools.used("opus") == pools.used("haiku") == {"requests/h": 5}
+
+
+def test_a_pool_that_waits_is_left_alone_until_it_may_go_on(pools: Pools) -> None:
+    pool = pools.pool("haiku", {**hourly(1), "period_s": 0.2, "jitter_s": 0.0})
+    pools.call(pool, 2)
+    assert len(pools.claim()) == 1
+    updated = "SELECT updated_at FROM lmx.pools"
+    left_at = pools.hands.value(updated)
+    assert pools.claim() == []
+    assert pools.hands.value(updated) == left_at
+    pools.conn.execute("SELECT pg_sleep(%s)", [max(pools.waits)])
+    assert len(pools.claim()) == 1
+
+
+def test_the_tokens_that_a_call_really_used_replace_the_estimate(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(1000, "input_tokens"))
+    pools.call(pool, 2, input_tokens=900)
+    lease = pools.claim()[0]
+    assert pools.claim() == []
+    real = {"real": {"requests": 1, "input_tokens": 100}}
+    pools.finish(lease, {"kind": "used", "data": real}, {"kind": "succeeded", "data": {}})
+    assert pools.used("haiku") == {"input_tokens/h": 100}
+    assert len(pools.claim()) == 1
+    assert pools.used("haiku") == {"input_tokens/h": 1000}
+
+
+def test_a_zombie_tells_a_pool_nothing(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(1000, "input_tokens"))
+    pools.call(pool, 1, input_tokens=900)
+    lease = pools.claim()[0]
+    news = {"kind": "used", "data": {"real": {"input_tokens": 0}}}
+    pools.finish(lease, news, seq=lease.seq + 1)
+    assert pools.used("haiku") == {"input_tokens/h": 900}
+
+
+def test_a_refusal_stops_the_pool_for_all_processes(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(1000))
+    pools.call(pool, 9)
+    lease = pools.claim(slots=1)[0]
+    pools.finish(lease, {"kind": "refused", "data": {"retry_after": 30}})
+    assert pools.claim(intake=pools.another()) == []
+    view = list_pools(pools.conn)[0]
+    assert view.waits_for == "the provider asked for a pause"
+    assert view.next_in_s == pytest.approx(30, abs=2)
+
+
+def test_a_call_that_no_limit_can_ever_hold_is_claimed_to_fail(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(1000, "input_tokens"))
+    large = pools.call(pool, 1, input_tokens=1001)
+    small = pools.call(pool, 1, input_tokens=10)
+    assert [lease.task_id for lease in pools.claim()] == [*large, *small]
+    assert list(pools.intake.refused) == large
+    assert pools.used("haiku") == {"input_tokens/h": 10}
+
+
+def test_a_faster_clock_counts_faster(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(1), clock_rate=60.0)
+    pools.call(pool, 2)
+    assert len(pools.claim()) == 1
+    pools.claim()
+    assert max(pools.waits) <= 3700 / 60
+
+
+def test_a_waiting_call_can_move_to_another_pool(pools: Pools) -> None:
+    full, free = pools.pool("opus", hourly(1)), pools.pool("haiku", hourly(100))
+    tasks = pools.call(full, 2)
+    assert len(pools.claim()) == 1
+    rows = [{"id": t, "pool_id": free, "model": "n", "costs": {"requests": 1}} for t in tasks]
+    with pools.conn.transaction():
+        assert place_calls(pools.conn, rows) == 1, "the running one stays"
+    assert [lease.task_id for lease in pools.claim()] == tasks[1:]
+
+
+def test_a_paused_queue_and_a_dead_worker_get_nothing(pools: Pools) -> None:
+    pool = pools.pool("haiku", hourly(10))
+    pools.call(pool, 2)
+    pools.conn.execute("UPDATE lmx.queues SET paused = true WHERE name = %s", [CLOUD])
+    assert pools.claim() == []
+    pools.conn.execute("UPDATE lmx.queues SET paused = false WHERE name = %s", [CLOUD])
+    pools.conn.execute("UPDATE lmx.workers SET stopped_at = now()")
+    assert pools.claim() == []

@@ -1,0 +1,1 @@
+"""What the workers of all model providers share: the claim under limits, calls, their outcomes."""

@@ -1,0 +1,96 @@
+"""Claims calls of a provider as its pools allow: in one transaction lock, fold, admit, lease.
+
+A pool that must wait says until when, and is left alone until then; the others go on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from lmx.workers.intake import Intake
+from lmx.workflows.lease import Lease
+from lmx.workflows.limits.admission import Admission, Call, admit
+from lmx.workflows.limits.folding import Folded, News, fold
+from lmx.workflows.limits.pool import read_pool, write_state
+from lmx.workflows.operations import encode
+from lmx.workflows.sql import statement
+
+#: Pools are not asked more often than this, in seconds: what falls due meanwhile starts together.
+_BREATH_S: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A locked pool, with its news and its waiting calls; `now` is the time on its clock."""
+
+    id: int
+    name: str
+    limits: Sequence[Mapping[str, Any]]
+    state: Mapping[str, Any]
+    clock_rate: float
+    now: float
+    news: Sequence[tuple[str, float, int | None, Mapping[str, Any]]]
+    waiting: Sequence[tuple[int, Mapping[str, int]]]
+
+    def fold(self) -> Folded:
+        """The pool with its news folded in."""
+        pool = read_pool(self.limits, self.state)
+        return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
+
+
+class CloudIntake(Intake):
+    """The intake of a provider's worker. `due_in` is told when a pool will let something start.
+
+    `refused` holds, by task, why a claimed call can never start; such a call is claimed to fail.
+    """
+
+    due_in: Callable[[float], None]
+
+    def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
+        super().__init__(queue, prefetch, worker_id)
+        self.due_in = lambda _: None
+        self.refused: dict[int, str] = {}
+
+    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
+        """Claim what the pools let through now; what must wait stays in the queue."""
+        asked = {"queue": self.queue, "worker": self._worker_id()}
+        locked = conn.execute(statement("lock_pools"), asked, prepare=True)
+        ids = [row[0] for row in locked.fetchall()]
+        if not ids:
+            return list
+        found = conn.execute(statement("read_pools"), {"ids": ids, "limit": slots}, prepare=True)
+        pools = [PoolRow(*row) for row in found.fetchall()]
+        chosen, written = self._admit(pools, slots)
+        conn.execute(statement("write_pools"), {"pools": encode(written)}, prepare=True)
+        return self._claim_chosen(conn, chosen) if chosen else list
+
+    def _admit(
+        self, pools: Sequence[PoolRow], slots: int
+    ) -> tuple[list[int], list[dict[str, Any]]]:
+        """Decide for each pool; no pool takes the slots that another one could use."""
+        chosen: list[int] = []
+        written = []
+        for place, row in enumerate(pools):
+            share = -(-(slots - len(chosen)) // (len(pools) - place))
+            folded = row.fold()
+            calls = [Call(task, costs) for task, costs in row.waiting[:share]]
+            decision = admit(folded.pool, row.now, calls)
+            self.refused.update(decision.never)
+            chosen += [*decision.admitted, *decision.never]
+            written.append(self._written(row, folded, decision))
+        return chosen, written
+
+    def _written(self, row: PoolRow, folded: Folded, decision: Admission) -> dict[str, Any]:
+        wait = decision.wait
+        if wait is not None:
+            self.due_in(max(_BREATH_S, wait.seconds / row.clock_rate))
+        return {
+            "id": row.id,
+            "state": write_state(decision.pool, folded.lowered),
+            "wait": None if wait is None else wait.seconds,
+            "reason": None if wait is None else wait.reason,
+            "now": row.now,
+            "charged": decision.admitted,
+        }

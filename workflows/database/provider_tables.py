@@ -1,0 +1,63 @@
+"""The tables of the model providers, beside those of the durable core in `tables`."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from lmx.workflows.database.tables import metadata
+
+_TIME = DateTime(timezone=True)
+_JSON = JSONB(none_as_null=True)
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("queue", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("model_group", Text, nullable=False),
+    Column("limits", _JSON, nullable=False),
+    Column("state", _JSON, nullable=False),
+    Column("clock_origin", _TIME, nullable=False),
+    Column("clock_rate", Double, nullable=False),
+    Column("next_at", _TIME),
+    Column("waits_for", Text),
+    Column("updated_at", _TIME, nullable=False),
+    UniqueConstraint("provider", "account", "model_group"),
+    Index("pools_queue", "queue", "id"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("task_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("pool_id", Integer, ForeignKey("lmx.pools.id"), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("costs", _JSON, nullable=False),
+    Column("charged_at", Double),
+)
+
+pool_news = Table(
+    "pool_news",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("pool_id", Integer, ForeignKey("lmx.pools.id", ondelete="CASCADE"), nullable=False),
+    Column("task_id", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("data", _JSON, nullable=False),
+    Column("at", _TIME, nullable=False),
+    Index("pool_news_pool", "pool_id", "id"),
+)

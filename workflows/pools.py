@@ -1,0 +1,157 @@
+"""Pools in the database: to make them, to put calls into them, to look at them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+
+from lmx.workflows.limits import breaker
+from lmx.workflows.limits.folding import News, fold
+from lmx.workflows.limits.pool import read_limits, read_pool
+from lmx.workflows.operations import encode
+from lmx.workflows.sql import statement
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """What a pool is and what it grants. `limits` is JSON as `lmx.workflows.limits.pool` reads it.
+
+    `clock_rate` is how much faster than ours the provider's clock runs: 1, or more in a rehearsal,
+    where it read `clock_origin` (ISO 8601) at that time.
+    """
+
+    queue: str
+    provider: str
+    account: str
+    model_group: str
+    limits: Sequence[Mapping[str, Any]]
+    clock_rate: float = 1.0
+    clock_origin: str = "2000-01-01T00:00:00Z"
+
+    @property
+    def name(self) -> str:
+        """How people call it: `anthropic/default/haiku`."""
+        return f"{self.provider}/{self.account}/{self.model_group}"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """One limit of a pool: what is used of it now, in its dimension."""
+
+    name: str
+    of: str
+    used: float
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool for people: `next_in_s` is when the next call may start, `waits_for` why not now."""
+
+    id: int
+    name: str
+    queue: str
+    limits: tuple[LimitView, ...]
+    breaker: str
+    breaker_kind: str | None
+    ready: int
+    running: int
+    next_in_s: float | None
+    waits_for: str | None
+    lowered: Mapping[str, int] = field(default_factory=dict)
+
+
+def put_pool(conn: psycopg.Connection[Any], spec: PoolSpec) -> int:
+    """Make a pool, or give it other limits; what it has counted stays. Returns its id.
+
+    Raises InvalidInput for a limit that makes no sense.
+    """
+    read_limits(spec.limits, {})
+    conn.execute("INSERT INTO lmx.queues (name) VALUES (%s) ON CONFLICT DO NOTHING", [spec.queue])
+    row = conn.execute(
+        "INSERT INTO lmx.pools AS p (name, queue, provider, account, model_group, limits,"
+        " clock_rate, clock_origin) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, limits = excluded.limits,"
+        " clock_rate = excluded.clock_rate, clock_origin = excluded.clock_origin,"
+        " next_at = CASE WHEN p.limits = excluded.limits THEN p.next_at END"
+        " RETURNING id",
+        [
+            spec.name,
+            spec.queue,
+            spec.provider,
+            spec.account,
+            spec.model_group,
+            encode(list(spec.limits)),
+            spec.clock_rate,
+            spec.clock_origin,
+        ],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def place_calls(conn: psycopg.Connection[Any], calls: Sequence[Mapping[str, Any]]) -> int:
+    """Put calls that were just queued, or that wait elsewhere, into pools; returns how many.
+
+    Each names its task by `id`, or by `parent_id` and `key`, and has `pool_id`, `model` and `costs`
+    (what it is expected to use of each dimension). Part of the caller's transaction.
+    """
+    cursor = conn.execute(statement("place_calls"), {"ops": encode(calls)}, prepare=True)
+    return len(cursor.fetchall())
+
+
+_VIEW: Final = """
+SELECT p.id, p.name, p.queue, p.limits, p.state,
+       extract(epoch FROM p.clock_origin)::float8
+           + extract(epoch FROM clock_timestamp() - p.clock_origin)::float8 * p.clock_rate,
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(
+                   n.kind, extract(epoch FROM p.clock_origin)::float8
+                       + extract(epoch FROM n.at - p.clock_origin)::float8 * p.clock_rate,
+                   n.task_id, n.data) ORDER BY n.id), '[]')
+        FROM lmx.pool_news n WHERE n.pool_id = p.id),
+       (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready'),
+       (SELECT count(*) FROM lmx.tasks t JOIN lmx.workers w ON w.id = t.worker_id
+        WHERE t.state = 'leased' AND t.pool_id = p.id),
+       extract(epoch FROM p.next_at - clock_timestamp())::float8, p.waits_for
+FROM lmx.pools p ORDER BY p.name
+"""
+
+
+def list_pools(conn: psycopg.Connection[Any]) -> list[PoolView]:
+    """All pools as they are now, with the news that no claim has folded in yet."""
+    return [_view(*row) for row in conn.execute(_VIEW).fetchall()]
+
+
+def _view(
+    pool_id: int,
+    name: str,
+    queue: str,
+    limits: Sequence[Mapping[str, Any]],
+    state: Mapping[str, Any],
+    now: float,
+    news: Sequence[Any],
+    ready: int,
+    running: int,
+    next_in: float | None,
+    waits_for: str | None,
+) -> PoolView:
+    folded = fold(
+        read_pool(limits, state), (News(*item) for item in news), state.get("lowered", {})
+    )
+    pool = folded.pool
+    usages = [(limit, limit.meter.usage(pool.state(limit), now)) for limit in pool.limits]
+    waits = next_in is not None and next_in > 0 and ready > 0
+    return PoolView(
+        id=pool_id,
+        name=name,
+        queue=queue,
+        limits=tuple(LimitView(one.name, one.of, use.used, use.limit) for one, use in usages),
+        breaker=breaker.phase(pool.breaker, now),
+        breaker_kind=pool.breaker.get("kind"),
+        ready=ready,
+        running=running,
+        next_in_s=next_in if waits else None,
+        waits_for=waits_for if waits else None,
+        lowered=folded.lowered,
+    )

@@ -1,0 +1,16 @@
+-- Tell pools what became of their calls, fenced by the leases. Real usage comes with the estimate
+-- that it replaces and the time at which that was charged.
+WITH told AS (
+    INSERT INTO lmx.pool_news (pool_id, task_id, kind, data)
+    SELECT c.pool_id, d.id, d.kind,
+           CASE d.kind WHEN 'used'
+               THEN d.data || jsonb_build_object('estimate', c.costs, 'charged_at', c.charged_at)
+               ELSE d.data END
+    FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(id bigint, seq int, kind text, data jsonb)
+    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
+    JOIN lmx.calls c ON c.task_id = d.id
+    RETURNING pool_id
+)
+SELECT pg_notify('lmx:' || queue, '') FROM (
+    SELECT DISTINCT p.queue FROM told JOIN lmx.pools p ON p.id = told.pool_id
+) q

@@ -1,0 +1,13 @@
+-- Write locked pools back: what they have counted, and when and why the next call may start.
+-- `charged` are the calls that were let through, with the time on the pool's clock.
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset(%(pools)s::jsonb)
+        AS d(id integer, state jsonb, wait float8, reason text, now float8, charged bigint[])
+), noted AS (
+    UPDATE lmx.calls c SET charged_at = g.now
+    FROM given g WHERE c.task_id = ANY(g.charged)
+)
+UPDATE lmx.pools p
+SET state = g.state, waits_for = g.reason, updated_at = clock_timestamp(),
+    next_at = clock_timestamp() + make_interval(secs => g.wait / p.clock_rate)
+FROM given g WHERE p.id = g.id
