@@ -4,11 +4,13 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 
 #include "bindings.hpp"
+#include "lmx/base/errors.hpp"
 #include "lmx/running/engine.hpp"
 
 namespace nb = nanobind;
@@ -40,103 +42,22 @@ auto wait_interruptibly(std::optional<double> timeout, Wait wait) -> decltype(wa
   }
 }
 
-nb::dict view_of(const Snapshot& s) {
-  nb::dict kinds;
-  for (Kind kind : kKinds) kinds[kind_name(kind)] = 0;
-  nb::list ledger;
-  for (const Claim& claim : s.ledger) {
-    kinds[kind_name(claim.kind)] = nb::cast<Bytes>(kinds[kind_name(claim.kind)]) + claim.bytes;
-    nb::dict entry;
-    entry["holder"] = claim.holder;
-    entry["kind"] = kind_name(claim.kind);
-    entry["bytes"] = claim.bytes;
-    ledger.append(entry);
-  }
-  nb::dict view;
-  view["device"] = s.device;
-  view["cap"] = s.cap;
-  view["used"] = s.used;
-  view["free"] = s.free;
-  view["by_kind"] = kinds;
-  view["ledger"] = ledger;
-  return view;
+HoldMode hold_mode_of(const std::string& name) {
+  if (name == "now") return HoldMode::now;
+  if (name == "wait") return HoldMode::wait;
+  if (name == "fact") return HoldMode::fact;
+  throw InvalidRequest("a hold is taken 'now', by 'wait' or as a 'fact', not '" + name + "'");
 }
 
-nb::list models_of(const Snapshot& s) {
-  nb::list models;
-  for (const ModelView& model : s.models) {
-    nb::dict entry;
-    entry["id"] = model.id;
-    entry["path"] = model.path;
-    entry["bytes"] = model.bytes;
-    entry["references"] = model.references;
-    entry["pinned"] = model.pinned;
-    entry["idle_s"] = model.idle_s;
-    entry["load_s"] = model.load_s;
-    models.append(entry);
-  }
-  return models;
-}
+// Who else is on the device: name, bytes, and the hold that it runs under or "".
+using Outsiders = std::vector<std::tuple<std::string, Bytes, std::string>>;
 
-nb::list contexts_of(const Snapshot& s) {
-  nb::list contexts;
-  for (const ContextView& context : s.contexts) {
-    nb::dict entry;
-    entry["id"] = context.id;
-    entry["model"] = context.model;
-    entry["n_ctx"] = context.n_ctx;
-    entry["slots"] = context.slots;
-    entry["active"] = context.active;
-    entry["kv_bytes"] = context.kv_bytes;
-    entry["compute_bytes"] = context.compute_bytes;
-    entry["idle_s"] = context.idle_s;
-    contexts.append(entry);
-  }
-  return contexts;
-}
-
-nb::list requests_of(const Snapshot& s) {
-  nb::list requests;
-  for (const RequestView& request : s.requests) {
-    nb::dict entry;
-    entry["id"] = request.id;
-    entry["model"] = request.model;
-    entry["phase"] = request.phase;
-    entry["wait_s"] = request.wait_s;
-    entry["age_s"] = request.age_s;
-    entry["prompt_tokens"] = request.prompt_tokens;
-    entry["completion_tokens"] = request.completion_tokens;
-    requests.append(entry);
-  }
-  return requests;
-}
-
-nb::list events_of(const Snapshot& s) {
-  nb::list events;
-  for (const Event& event : s.events) {
-    nb::dict entry;
-    entry["at_s"] = event.at_s;
-    entry["kind"] = event.kind;
-    entry["subject"] = event.subject;
-    entry["bytes"] = event.bytes;
-    entry["reason"] = event.reason;
-    events.append(entry);
-  }
-  return events;
-}
-
-nb::dict totals_of(const Totals& t) {
-  nb::dict entry;
-  entry["requests"] = t.requests;
-  entry["finished"] = t.finished;
-  entry["evictions"] = t.evictions;
-  entry["decodes"] = t.decodes;
-  entry["prefill_tokens"] = t.prefill_tokens;
-  entry["completion_tokens"] = t.completion_tokens;
-  entry["busy_s"] = t.busy_s;
-  entry["tokens_per_s"] =
-      t.busy_s > 0 ? static_cast<double>(t.prefill_tokens + t.completion_tokens) / t.busy_s : 0.0;
-  return entry;
+Sighting sighting_of(std::optional<Bytes> own, const std::optional<Outsiders>& others) {
+  Sighting sighting{.own = own};
+  if (!others) return sighting;
+  sighting.others.emplace();
+  for (const auto& [name, bytes, hold] : *others) sighting.others->push_back({name, bytes, hold});
+  return sighting;
 }
 
 nb::dict snapshot(Engine& engine) {
@@ -145,13 +66,7 @@ nb::dict snapshot(Engine& engine) {
     nb::gil_scoped_release release;
     s = engine.snapshot();
   }
-  nb::dict view = view_of(s);
-  view["models"] = models_of(s);
-  view["contexts"] = contexts_of(s);
-  view["requests"] = requests_of(s);
-  view["events"] = events_of(s);
-  view["totals"] = totals_of(s.totals);
-  return view;
+  return to_dict(s);
 }
 
 void bind_request(nb::module_& module) {
@@ -260,15 +175,24 @@ void bind_engine(nb::module_& module) {
       .def("pin", &Engine::pin, "model"_a, "pinned"_a)
       .def(
           "hold",
-          [](Engine& self, const std::string& holder, Bytes bytes) -> nb::object {
-            const auto denial = self.hold(holder, bytes);
+          [](Engine& self, const std::string& holder, Bytes bytes,
+             const std::string& mode) -> nb::object {
+            const auto denial = self.hold(holder, bytes, hold_mode_of(mode));
             if (!denial) return nb::none();
             return nb::make_tuple(denial->needs, denial->cap, denial->free);
           },
-          "holder"_a, "bytes"_a,
-          nb::sig("def hold(self, holder: str, bytes: int) -> tuple[int, int, int] | None"),
+          "holder"_a, "bytes"_a, "mode"_a,
+          nb::sig(
+              "def hold(self, holder: str, bytes: int, mode: str) -> tuple[int, int, int] | None"),
           "None, or (needs, cap, free) when it was denied.")
       .def("release", &Engine::release, "holder"_a)
+      .def(
+          "see",
+          [](Engine& self, std::optional<Bytes> own, const std::optional<Outsiders>& others) {
+            nb::gil_scoped_release unlocked;
+            self.see(sighting_of(own, others));
+          },
+          "own"_a.none(), "others"_a.none())
       .def("snapshot", snapshot, nb::sig("def snapshot(self) -> dict[str, object]"))
       .def("close", &Engine::close, release);
 }

@@ -81,6 +81,13 @@ void bind_models(nb::module_& module) {
       },
       "name"_a, "Total and free bytes.");
   module.def(
+      "device_identity",
+      [](const std::string& name) {
+        const Device device = resolve_device(name);
+        return std::make_pair(device.description(), device.pci_bus_id());
+      },
+      "name"_a, "Description and PCI bus id (empty where there is none).");
+  module.def(
       "estimate",
       [](const std::string& path, const ContextSpec& spec, const std::string& device) {
         return estimator_for(device)->estimate(path, spec);

@@ -1,4 +1,4 @@
-"""Model providers: pools with their limits, calls with their estimates, what is learnt, what is paid.
+"""Model providers: pools with their limits, calls with estimates, what is learnt, what is paid.
 
 docs/providers.md explains each table; docs/decisions/0009 and 0010 say why it has this shape.
 """

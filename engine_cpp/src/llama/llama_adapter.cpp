@@ -140,6 +140,21 @@ Bytes Device::free() const {
   return free_bytes;
 }
 
+std::string Device::description() const {
+  return ggml_backend_dev_description(handle);
+}
+
+std::string Device::pci_bus_id() const {
+  ggml_backend_dev_props props{};
+  ggml_backend_dev_get_props(handle, &props);
+  return props.device_id == nullptr ? "" : props.device_id;
+}
+
+std::optional<Bytes> Device::in_use() const {
+  if (is_cpu) return std::nullopt;
+  return sub_floor(total(), free());
+}
+
 Device resolve_device(const std::string& wanted) {
   const std::vector<Device> devices = all_devices();
   if (wanted == "auto") {

@@ -8,7 +8,6 @@
 namespace lmx {
 namespace {
 
-constexpr const char* kDriver = "other processes";
 constexpr Bytes kSmallCache = Bytes{512} << 20;
 
 std::string file_name(const std::string& path) {
@@ -26,9 +25,11 @@ void Scheduler::admit(Lock& lock) {
 bool Scheduler::start_first_admissible(Lock& lock) {
   for (const Decision& decision : plan(capacity(), residents(), queued_jobs())) {
     if (decision.verdict == Verdict::wait) continue;
+    if (grant(decision)) return true;
     const auto found = std::ranges::find(queue_, decision.job, [](const auto& request) {
       return std::to_string(request->spec().id);
     });
+    if (found == queue_.end()) continue;
     const std::shared_ptr<Request> request = *found;
     queue_.erase(found);
     if (decision.verdict == Verdict::never) {
@@ -194,12 +195,25 @@ void Scheduler::evict(const std::string& id, const std::string& reason) {
   note("evict", id, bytes, reason);
 }
 
-// What the driver says is used on a GPU and nobody here has booked.
 void Scheduler::refresh_foreign() {
-  if (options_.device.is_cpu) return;
-  ledger_.set(kDriver, Kind::foreign, 0);
-  const Bytes in_use = sub_floor(options_.device.total(), options_.device.free());
-  ledger_.set(kDriver, Kind::foreign, sub_floor(in_use, ledger_.used()));
+  foreign_.book(ledger_, options_.device.in_use());
+}
+
+// Books the bytes of the hold that the decision is about; false when it is about none.
+bool Scheduler::grant(const Decision& decision) {
+  const auto wanted = std::ranges::find(
+      wanted_holds_, decision.job, [](const WantedHold& hold) { return hold_id(hold.holder); });
+  if (wanted == wanted_holds_.end()) return false;
+  for (const std::string& id : decision.evict) {
+    evict(id, "to make room for " + decision.job + " (needs " + mib(decision.missing) + " more, " +
+                  mib(decision.free) + " free)");
+  }
+  const Claim claim{decision.job, Kind::foreign, wanted->bytes};
+  if (ledger_.reserve({&claim, 1})) return false;
+  note("hold", decision.job, claim.bytes,
+       "after " + std::to_string(seconds_between(wanted->since, Clock::now())) + " s");
+  wanted_holds_.erase(wanted);
+  return true;
 }
 
 std::vector<Resident> Scheduler::residents() const {
@@ -225,18 +239,31 @@ std::vector<Resident> Scheduler::residents() const {
   return all;
 }
 
+// In order of arrival, the holds that wait among them.
 std::vector<Job> Scheduler::queued_jobs() const {
   const auto now = Clock::now();
+  const auto aged = [&](Clock::time_point since) {
+    return seconds_between(since, now) > options_.patience_s;
+  };
   std::vector<Job> jobs;
+  auto hold = wanted_holds_.begin();
+  const auto add_holds_before = [&](Clock::time_point time) {
+    for (; hold != wanted_holds_.end() && hold->since < time; ++hold) {
+      jobs.push_back(
+          {.id = hold_id(hold->holder), .context_bytes = hold->bytes, .aged = aged(hold->since)});
+    }
+  };
   for (const auto& request : queue_) {
     const RequestSpec& spec = request->spec();
+    add_holds_before(request->submitted_at());
     jobs.push_back({.id = std::to_string(spec.id),
                     .model = spec.model_id,
                     .context = context_key(spec.context),
                     .weights_bytes = spec.needs.weights,
                     .context_bytes = spec.needs.context(),
-                    .aged = seconds_between(request->submitted_at(), now) > options_.patience_s});
+                    .aged = aged(request->submitted_at())});
   }
+  add_holds_before(Clock::time_point::max());
   return jobs;
 }
 

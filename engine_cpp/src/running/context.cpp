@@ -162,6 +162,7 @@ void Context::fill_batch(Step& step) {
     step.prefill_tokens += n;
     in_batch_.push_back(slot.request.get());
   }
+  step.sequences = static_cast<std::uint32_t>(in_batch_.size());
 }
 
 void Context::decode_batch() {

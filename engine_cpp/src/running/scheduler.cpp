@@ -66,7 +66,7 @@ void Scheduler::run() {
     refuse_ended_requests();
     const bool idle =
         std::ranges::none_of(contexts_, [](const auto& context) { return context->active() > 0; });
-    if (changed_ || (idle && !queue_.empty())) {
+    if (changed_ || (idle && anybody_waits())) {
       changed_ = false;
       admit(lock);
     }
@@ -107,7 +107,7 @@ std::optional<Clock::time_point> Scheduler::next_wake() const {
   }
   // Nothing tells when another process frees memory of a GPU.
   constexpr auto kForeignPoll = std::chrono::milliseconds(200);
-  if (!queue_.empty() && !options_.device.is_cpu) {
+  if (anybody_waits() && !options_.device.is_cpu) {
     const auto poll = Clock::now() + kForeignPoll;
     if (!wake || poll < *wake) wake = poll;
   }
@@ -145,10 +145,12 @@ void Scheduler::step_contexts(Lock& lock) {
 
 void Scheduler::account(Context& context, const Step& step) {
   totals_.decodes += 1;
+  totals_.decoded_sequences += step.sequences;
   totals_.prefill_tokens += step.prefill_tokens;
   totals_.completion_tokens += step.completion_tokens;
   totals_.finished += step.endings.size();
   totals_.busy_s += step.seconds;
+  recent_.observe(seconds_between(began_, Clock::now()), totals_);
   if (const auto model = models_.find(context.model().id)) model->last_used = context.last_used();
   if (step.endings.empty()) return;
   true_up(context);
@@ -167,6 +169,7 @@ void Scheduler::fail_everything() {
   contexts_.clear();
   models_ = ModelStore();
   queue_.clear();
+  wanted_holds_.clear();
   live_.clear();
   closed_ = true;
   for (const Ending& ending : endings) ending.announce();

@@ -1,10 +1,13 @@
 // The part of the scheduler that other threads ask: plans, holds, names and the snapshot.
 #include "lmx/running/scheduler.hpp"
 
+#include <algorithm>
+
 namespace lmx {
 
 std::vector<Decision> Scheduler::plan_behind_queue(const std::vector<Job>& jobs) {
   const std::lock_guard lock(mutex_);
+  refresh_foreign();
   std::vector<Job> all = queued_jobs();
   const auto queued = static_cast<std::ptrdiff_t>(all.size());
   all.insert(all.end(), jobs.begin(), jobs.end());
@@ -37,21 +40,64 @@ void Scheduler::pin(const std::string& path, bool pinned) {
   signal_->raise();
 }
 
-std::optional<Denial> Scheduler::hold(const std::string& holder, Bytes bytes) {
-  const std::lock_guard lock(mutex_);
-  const Claim claim{"hold: " + holder, Kind::foreign, bytes};
-  return ledger_.reserve({&claim, 1});
+std::optional<Denial> Scheduler::hold(const std::string& holder, Bytes bytes, HoldMode mode) {
+  {
+    const std::lock_guard lock(mutex_);
+    const Claim claim{hold_id(holder), Kind::foreign, bytes};
+    if (mode == HoldMode::now) {
+      refresh_foreign();
+      return ledger_.reserve({&claim, 1});
+    }
+    if (mode == HoldMode::fact) {
+      ledger_.set(claim.holder, Kind::foreign, bytes);
+      return std::nullopt;
+    }
+    if (bytes > ledger_.cap()) return Denial{bytes, ledger_.cap(), ledger_.free()};
+    const bool known =
+        ledger_.held(claim.holder) > 0 ||
+        std::ranges::find(wanted_holds_, holder, &WantedHold::holder) != wanted_holds_.end();
+    if (known) return std::nullopt;
+    wanted_holds_.push_back({holder, bytes, Clock::now()});
+    changed_ = true;
+  }
+  signal_->raise();
+  return std::nullopt;
 }
 
 Bytes Scheduler::release(const std::string& holder) {
   Bytes bytes = 0;
   {
     const std::lock_guard lock(mutex_);
-    bytes = ledger_.release("hold: " + holder);
+    bytes = ledger_.release(hold_id(holder));
+    wanted_holds_.remove_if([&](const WantedHold& hold) { return hold.holder == holder; });
     changed_ = true;
   }
   signal_->raise();
   return bytes;
+}
+
+void Scheduler::see(Sighting sighting) {
+  {
+    const std::lock_guard lock(mutex_);
+    foreign_.see(std::move(sighting));
+    if (!foreign_.book(ledger_, options_.device.in_use())) return;
+    changed_ = true;
+  }
+  signal_->raise();
+}
+
+std::vector<HoldView> Scheduler::holds() const {
+  std::vector<HoldView> all;
+  for (const WantedHold& hold : wanted_holds_) {
+    all.push_back({hold.holder, hold.bytes, false, seconds_between(hold.since, Clock::now())});
+  }
+  const std::string prefix = hold_id("");
+  for (const Claim& claim : ledger_.entries()) {
+    if (claim.kind == Kind::foreign && claim.holder.starts_with(prefix)) {
+      all.push_back({claim.holder.substr(prefix.size()), claim.bytes, true, 0});
+    }
+  }
+  return all;
 }
 
 Bytes Scheduler::free() {
@@ -63,12 +109,15 @@ Snapshot Scheduler::snapshot() {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   Snapshot view{.device = options_.device.name,
+                .in_use = options_.device.in_use(),
                 .cap = ledger_.cap(),
                 .used = ledger_.used(),
                 .free = ledger_.free(),
                 .ledger = ledger_.entries(),
+                .holds = holds(),
                 .events = {events_.begin(), events_.end()},
-                .totals = totals_};
+                .totals = totals_,
+                .rates = recent_.rates(seconds_between(began_, now))};
   for (const auto& [id, model] : models_.all()) {
     view.models.push_back({id, model->file.path, ledger_.held(id), models_.references(id),
                            models_.pinned(*model), seconds_between(model->last_used, now),

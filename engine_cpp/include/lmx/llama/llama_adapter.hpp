@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "llama.h"
@@ -26,6 +27,11 @@ struct Device {
 
   Bytes total() const;
   Bytes free() const;
+  std::string description() const;  // "NVIDIA GeForce RTX 3070"
+  std::string pci_bus_id() const;   // "0000:01:00.0", or empty
+
+  // What the driver says is in use, by everybody; none on a CPU.
+  std::optional<Bytes> in_use() const;
 };
 
 // "cpu", "auto" (the first GPU, or the CPU) or a name such as "cuda:0". Throws InvalidRequest,

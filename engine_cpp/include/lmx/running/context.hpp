@@ -28,6 +28,7 @@ struct Ending {
 
 // What one decode did.
 struct Step {
+  std::uint32_t sequences = 0;  // in the batch
   std::uint32_t prefill_tokens = 0;
   std::uint32_t completion_tokens = 0;
   double seconds = 0;

@@ -59,10 +59,11 @@ class Engine {
   ModelInfo inspect(const std::string& model) { return estimator_->open(model)->info(); }
 
   void pin(const std::string& model, bool pinned) { scheduler_.pin(model, pinned); }
-  std::optional<Denial> hold(const std::string& holder, Bytes bytes) {
-    return scheduler_.hold(holder, bytes);
+  std::optional<Denial> hold(const std::string& holder, Bytes bytes, HoldMode mode) {
+    return scheduler_.hold(holder, bytes, mode);
   }
   Bytes release(const std::string& holder) { return scheduler_.release(holder); }
+  void see(Sighting sighting) { scheduler_.see(std::move(sighting)); }
   Snapshot snapshot() { return scheduler_.snapshot(); }
   void close() { scheduler_.close(); }
 

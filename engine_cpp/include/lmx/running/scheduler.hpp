@@ -16,9 +16,11 @@
 
 #include "lmx/llama/models.hpp"
 #include "lmx/memory/estimator.hpp"
+#include "lmx/memory/foreign.hpp"
 #include "lmx/memory/ledger.hpp"
 #include "lmx/memory/planner.hpp"
 #include "lmx/running/context.hpp"
+#include "lmx/running/recent.hpp"
 #include "lmx/running/request.hpp"
 #include "lmx/running/snapshot.hpp"
 
@@ -31,6 +33,8 @@ struct SchedulerOptions {
   std::uint32_t max_slots = 8;  // sequences of one context
   double patience_s = 1.0;      // wait after which later requests may not overtake
 };
+
+enum class HoldMode { now, wait, fact };
 
 // Wakes a sleeping thread; a raise that comes first is not lost.
 class Signal {
@@ -61,9 +65,13 @@ class Scheduler {
 
   void pin(const std::string& path, bool pinned);
 
-  // Bytes that something outside of this engine takes from the device.
-  std::optional<Denial> hold(const std::string& holder, Bytes bytes);
+  // Books bytes for something outside of this engine: now or not at all; or when its turn comes,
+  // evicting what is idle (a denial then means never); or as a fact that the ledger must follow.
+  std::optional<Denial> hold(const std::string& holder, Bytes bytes, HoldMode mode);
   Bytes release(const std::string& holder);
+
+  // What a look at the processes of the device found.
+  void see(Sighting sighting);
 
   Snapshot snapshot();
   Bytes cap() const { return options_.cap; }
@@ -82,9 +90,18 @@ class Scheduler {
   void step_contexts(Lock& lock);
   void fail_everything();
 
+  // A hold that waits for its bytes.
+  struct WantedHold {
+    std::string holder;
+    Bytes bytes = 0;
+    Clock::time_point since;
+  };
+
   void refresh_foreign();
   void admit(Lock& lock);
   bool start_first_admissible(Lock& lock);
+  bool anybody_waits() const { return !queue_.empty() || !wanted_holds_.empty(); }
+  bool grant(const Decision& decision);
   void start(const std::shared_ptr<Request>& request, const Decision& decision, Lock& lock);
   void build(const std::shared_ptr<Request>& request, Lock& lock);
   bool reserve_and_build(const std::shared_ptr<Request>& request, std::uint32_t n_seq,
@@ -100,6 +117,7 @@ class Scheduler {
 
   std::vector<Resident> residents() const;
   std::vector<Job> queued_jobs() const;
+  std::vector<HoldView> holds() const;
   Capacity capacity() const { return {ledger_.cap(), ledger_.used()}; }
   void note(std::string kind, std::string subject, Bytes bytes, std::string reason);
 
@@ -114,12 +132,15 @@ class Scheduler {
   std::mutex mutex_;
   std::list<std::shared_ptr<Request>> queue_;
   std::list<std::shared_ptr<Request>> live_;  // queued or running
+  std::list<WantedHold> wanted_holds_;
   Ledger ledger_;
+  ForeignMemory foreign_;
   ModelStore models_;
   Contexts contexts_;
   std::map<FileIdentity, std::string> model_ids_;
   std::deque<Event> events_;
   Totals totals_;
+  RecentWork recent_;
   std::uint64_t contexts_made_ = 0;
   bool changed_ = false;  // something that may let a waiting request start
   bool closed_ = false;

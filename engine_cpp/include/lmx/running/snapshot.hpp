@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,13 +56,34 @@ struct Totals {
   std::uint64_t finished = 0;
   std::uint64_t evictions = 0;
   std::uint64_t decodes = 0;
+  std::uint64_t decoded_sequences = 0;  // summed over the decodes
   std::uint64_t prefill_tokens = 0;
   std::uint64_t completion_tokens = 0;
   double busy_s = 0;
 };
 
+// Of the last `window_s` seconds (see RecentWork). `batch`: sequences of a decode, on average;
+// `busy`: the share of the time spent in decodes.
+struct Rates {
+  double window_s = 0;
+  double prefill_tokens_per_s = 0;
+  double completion_tokens_per_s = 0;
+  double decodes_per_s = 0;
+  double batch = 0;
+  double busy = 0;
+};
+
+// Bytes for something outside of the engine; until they are `granted` they wait as requests do.
+struct HoldView {
+  std::string holder;
+  Bytes bytes = 0;
+  bool granted = false;
+  double wait_s = 0;
+};
+
 struct Snapshot {
   std::string device;
+  std::optional<Bytes> in_use;  // by everybody, as the driver says; none on a CPU
   Bytes cap = 0;
   Bytes used = 0;
   Bytes free = 0;
@@ -69,8 +91,10 @@ struct Snapshot {
   std::vector<ModelView> models;
   std::vector<ContextView> contexts;
   std::vector<RequestView> requests;
+  std::vector<HoldView> holds;
   std::vector<Event> events;
   Totals totals;
+  Rates rates;
 };
 
 }  // namespace lmx

@@ -6,11 +6,11 @@ import atexit
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
-from lmx.engine.errors import InvalidRequest, NoRoom
+from lmx.engine.errors import InvalidRequest, NeverFits, NoRoom
 from lmx.engine.files import (
     Estimate,
     StrPath,
@@ -145,13 +145,23 @@ class Engine:
     def unpin(self, model: StrPath) -> None:
         self._core.pin(resolve(model), False)
 
-    def hold(self, holder: str, size_bytes: int) -> None:
-        """Books bytes for something outside of the engine. Raises NoRoom when they are not free."""
+    def hold(
+        self, holder: str, size_bytes: int, how: Literal["now", "wait", "fact"] = "now"
+    ) -> None:
+        """Books bytes for something outside of the engine.
+
+        "now" raises NoRoom when they are not free. "wait" returns at once and queues the hold as a
+        request is queued: idle models and contexts are evicted for it, and the snapshot's
+        ``holds`` tell when it is granted; NeverFits when it is larger than the cap. "fact" books
+        what is taken already, even past the cap.
+        """
         if not 0 <= size_bytes < 2**64:
             raise InvalidRequest(f"size_bytes is {size_bytes} but must be 0 or more")
-        denial = self._core.hold(holder, size_bytes)
+        denial = self._core.hold(holder, size_bytes, how)
         if denial is not None:
             needs, cap, free = denial
+            if how == "wait":
+                raise NeverFits(f"{needs} bytes for {holder} can never fit", needs, cap, free)
             raise NoRoom(
                 f"{needs} bytes cannot be held for {holder}: {free} of {cap} are free; "
                 "try again when a request has ended",
@@ -163,6 +173,15 @@ class Engine:
     def release(self, holder: str) -> int:
         """Gives the holder's bytes back; returns how many they were."""
         return self._core.release(holder)
+
+    def see(self, own: int | None, others: Sequence[tuple[str, int, str]] | None) -> None:
+        """Tells what a look at the device's processes found; what it could not tell is None.
+
+        ``own`` is the bytes of this process; ``others`` are (name, bytes, holder), where holder is
+        the hold that the process runs under, or "". Where a driver tells how much is in use, that
+        number rules and these only name parts of it.
+        """
+        self._core.see(own, None if others is None else list(others))
 
     def snapshot(self) -> Snapshot:
         """What is on the device, what runs, what waits, and what happened lately."""

@@ -42,8 +42,17 @@ class RequestView(TypedDict):
     completion_tokens: int
 
 
+class HoldView(TypedDict):
+    """Bytes for something outside of the engine; ``wait_s`` while they are not granted."""
+
+    holder: str
+    bytes: int
+    granted: bool
+    wait_s: float
+
+
 class Event(TypedDict):
-    """``kind`` is "load", "context", "context_failed" or "evict"; ``at_s`` since the start."""
+    """``kind``: load, context, context_failed, evict or hold; ``at_s`` since the start."""
 
     at_s: float
     kind: str
@@ -57,14 +66,30 @@ class Totals(TypedDict):
     finished: int
     evictions: int
     decodes: int
+    decoded_sequences: int
     prefill_tokens: int
     completion_tokens: int
     busy_s: float
     tokens_per_s: float
 
 
+class Rates(TypedDict):
+    """Of the last ``window_s`` seconds: ``batch`` is the mean of the sequences of a decode,
+    ``busy`` the share of the time spent in decodes."""
+
+    window_s: float
+    prefill_tokens_per_s: float
+    completion_tokens_per_s: float
+    decodes_per_s: float
+    batch: float
+    busy: float
+
+
 class Snapshot(TypedDict):
+    """``in_use`` is what the driver says is used by everybody; None on a CPU."""
+
     device: str
+    in_use: int | None
     cap: int
     used: int
     free: int
@@ -73,5 +98,7 @@ class Snapshot(TypedDict):
     models: list[ModelView]
     contexts: list[ContextView]
     requests: list[RequestView]
+    holds: list[HoldView]
     events: list[Event]
     totals: Totals
+    rates: Rates
