@@ -92,7 +92,7 @@ def test_own_prices_replace_those_of_the_same_model(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("[[price", "not valid TOML"),
-        ("price = 3", "prices are written as"),
+        ("price = 3", "write them as"),
         ('[[price]]\nmodel = "x"', "price 1 cannot be used: 'since' is missing"),
         ('[[price]]\nmodel = "x"\nsince = 2026-01-01\ninput = "cheap"', "is not an amount"),
         ('[[price]]\nmodel = "x"\nsince = "now"\ninput = 1\noutput = 1', "must be a date"),

@@ -1,18 +1,18 @@
 """What calls cost, in nano-dollars: a versioned table with effective dates and prompt bands."""
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from importlib.resources import files
 from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from lmx.workflows.errors import ConfigError, NotFound
 from lmx.workflows.money import parse_usd, price
+from lmx.workflows.providers import toml
 
+_FILE: Final = "prices.toml"
 #: A call that is queued now may run when another price holds. Later than this it is not looked at.
 _HORIZON: Final = timedelta(days=31)
 #: Every kind of token is rounded up by itself.
@@ -119,29 +119,17 @@ def load_prices(home: Path | None = None) -> Prices:
 
     Raises ConfigError, naming the file and the row.
     """
-    shipped = files(__package__).joinpath("prices.toml").read_text(encoding="utf-8")
-    version, rows = _read(shipped, "the shipped prices")
-    own = None if home is None else home / "prices.toml"
-    if own is None or not own.exists():
-        return Prices(version, rows)
-    try:
-        own_version, own_rows = _read(own.read_text(encoding="utf-8"), str(own))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{own} cannot be read: {error}") from None
+    table = toml.shipped(_FILE)
+    rows = list(_prices(toml.rows(table, "price", _FILE), _FILE))
+    own = toml.own(home, _FILE)
+    if not own:
+        return Prices(table["version"], rows)
+    source = str(home / _FILE) if home else _FILE
+    own_rows = list(_prices(toml.rows(own, "price", source), source))
     replaced = {row.model for row in own_rows}
     kept = [row for row in rows if row.model not in replaced]
-    return Prices(f"{version} + {own_version}", [*kept, *own_rows])
-
-
-def _read(text: str, source: str) -> tuple[str, list[Price]]:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not valid TOML: {error}") from None
-    rows = table.get("price", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(f"{source}: prices are written as [[price]] tables")
-    return str(table.get("version", "unnamed")), list(_prices(rows, source))
+    version = f"{table['version']} + {own.get('version', 'unnamed')}"
+    return Prices(version, [*kept, *own_rows])
 
 
 def _prices(rows: Iterable[Mapping[str, Any]], source: str) -> Iterable[Price]:

@@ -1,0 +1,186 @@
+"""The cloud models, the accounts that may use them, and the pools that follow from both.
+
+`$LMX_HOME/providers.toml` adds accounts and models:
+
+    [[account]]                     # the default accounts need no entry
+    provider = "anthropic"
+    name = "work"
+    tier = 2
+    key_env = "WORK_ANTHROPIC_KEY"
+
+    [account.limits.haiku]          # instead of what the tier says
+    rpm = 100
+
+    [[account]]                     # any server that speaks OpenAI's protocol
+    provider = "openai"
+    name = "ollama"
+    base_url = "http://127.0.0.1:11434/v1"
+    models = [{ id = "qwen3:8b", context = 32_768, max_output = 8_192 }]
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lmx.workflows.errors import ConfigError, NotFound
+from lmx.workflows.pools import PoolSpec
+from lmx.workflows.providers import toml
+from lmx.workflows.providers.tiers import limits_of
+
+PROVIDERS: Final = ("anthropic", "gemini", "openai")
+_FILE: Final = "providers.toml"
+_KEY_ENV: Final = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
+_ACCOUNT_KEYS: Final = {"provider", "name", "tier", "key_env", "base_url", "limits", "models"}
+_MODEL_KEYS: Final = {"id", "provider", "group", "context", "max_output", "features"}
+
+
+@dataclass(frozen=True, slots=True)
+class CloudModel:
+    """A model of a provider. Sizes are in tokens; `group` is the pool that its calls count in."""
+
+    id: str
+    provider: str
+    group: str
+    context: int
+    max_output: int
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A key's owner at a provider. The key itself is read from `key_env` by the worker alone."""
+
+    provider: str
+    name: str
+    tier: str = "1"
+    key_env: str | None = None
+    base_url: str | None = None
+    limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Sequence[CloudModel] = ()
+
+    @property
+    def queue(self) -> str:
+        """The queue of the worker that serves this account."""
+        return f"openai:{self.name}" if self.provider == "openai" else self.provider
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What can be called: models and accounts, with the limits of each tier."""
+
+    models: Mapping[str, CloudModel]
+    accounts: Sequence[Account]
+    tiers: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
+
+    def model(self, name: str) -> CloudModel:
+        """The model called `name`. Raises NotFound with the nearest names."""
+        if name in self.models:
+            return self.models[name]
+        near = difflib.get_close_matches(name, self.models, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "`lmx models` lists what can be used"
+        raise NotFound(f"no model is called {name!r}", hint=hint)
+
+    def accounts_for(self, model: CloudModel) -> list[Account]:
+        """The accounts whose keys reach this model, in the order of the file."""
+        return [
+            account
+            for account in self.accounts
+            if account.provider == model.provider
+            and (account.provider != "openai" or model in account.models)
+        ]
+
+    def pool(self, account: Account, model: CloudModel) -> PoolSpec:
+        """The pool that a model's calls with an account count in."""
+        return PoolSpec(
+            queue=account.queue,
+            provider=account.provider,
+            account=account.name,
+            model_group=model.group,
+            limits=self.limits(account, model.group),
+        )
+
+    def limits(self, account: Account, group: str) -> list[dict[str, Any]]:
+        """What the account says of a model group, or else its tier. Raises ConfigError."""
+        source = f"account {account.provider}/{account.name}"
+        if group in account.limits:
+            return limits_of(account.provider, account.limits[group], f"{source}, {group}")
+        if account.provider == "openai":
+            return []
+        tiers = self.tiers.get(account.provider, {})
+        if account.tier not in tiers:
+            raise ConfigError(
+                f"{source} has the unknown tier {account.tier!r}",
+                hint=f"known are {', '.join(tiers)}; or give it limits of its own",
+            )
+        return limits_of(account.provider, tiers[account.tier].get(group, {}), source)
+
+
+def load_catalog(home: Path | None = None) -> Catalog:
+    """Read the shipped tables and the user's. Raises ConfigError, one line naming the entry."""
+    models = [_model(row, "shipped models.toml") for row in toml.shipped("models.toml")["model"]]
+    table = toml.own(home, _FILE)
+    source = str(home / _FILE) if home else _FILE
+    if unknown := set(table) - {"account", "model"}:
+        raise ConfigError(f"{source} has an unknown key {min(unknown)!r}; known: account, model")
+    models += [_model(row, source) for row in toml.rows(table, "model", source)]
+    accounts = [_account(row, source) for row in toml.rows(table, "account", source)]
+    _refuse_twins(accounts, source)
+    for provider in ("anthropic", "gemini"):
+        if not any(account.provider == provider for account in accounts):
+            accounts.append(Account(provider, "default", key_env=_KEY_ENV[provider]))
+    models += [model for account in accounts for model in account.models]
+    tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
+    return Catalog({model.id: model for model in models}, accounts, tiers)
+
+
+def _refuse_twins(accounts: Sequence[Account], source: str) -> None:
+    names = [(account.provider, account.name) for account in accounts]
+    for provider, name in names:
+        if names.count((provider, name)) > 1:
+            raise ConfigError(f"{source}: account {provider}/{name} is there twice")
+
+
+def _account(row: Mapping[str, Any], source: str) -> Account:
+    _known(row, _ACCOUNT_KEYS, source, "account")
+    provider = row.get("provider")
+    if provider not in PROVIDERS:
+        raise ConfigError(f"{source}: an account's provider is one of {', '.join(PROVIDERS)}")
+    name = str(row.get("name", "default"))
+    if provider == "openai" and not row.get("base_url"):
+        raise ConfigError(f"{source}: account openai/{name} needs a base_url")
+    models = [
+        _model({"group": item.get("id"), **item, "provider": provider}, source)
+        for item in row.get("models", [])
+    ]
+    return Account(
+        provider=provider,
+        name=name,
+        tier=str(row.get("tier", "1")),
+        key_env=row.get("key_env", _KEY_ENV.get(provider)),
+        base_url=row.get("base_url"),
+        limits=row.get("limits", {}),
+        models=tuple(models),
+    )
+
+
+def _model(row: Mapping[str, Any], source: str) -> CloudModel:
+    _known(row, _MODEL_KEYS, source, "model")
+    try:
+        return CloudModel(
+            id=str(row["id"]),
+            provider=str(row["provider"]),
+            group=str(row["group"]),
+            context=int(row["context"]),
+            max_output=int(row["max_output"]),
+            features=frozenset(row.get("features", ())),
+        )
+    except KeyError as error:
+        raise ConfigError(f"{source}: a model needs {error.args[0]}") from None
+
+
+def _known(row: Mapping[str, Any], known: set[str], source: str, what: str) -> None:
+    if unknown := set(row) - known:
+        names = ", ".join(sorted(known))
+        raise ConfigError(f"{source}: unknown key {min(unknown)!r} of an {what}; known: {names}")
