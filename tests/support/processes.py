@@ -8,12 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def start_python(code: str, *arguments: str | Path) -> "subprocess.Popen[str]":
+def start_python(
+    code: str, *arguments: str | Path, stdin: int | None = None
+) -> "subprocess.Popen[str]":
     """Start `code` in a new Python process; its output is text in pipes."""
     inherited = os.environ.get("PYTHONPATH", "")
     path = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), inherited]))
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
