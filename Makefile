@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= auto
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 SOURCES := api workflows workers migrations tests benchmarks tools engine_cpp/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup engine demo demo-crash test test-python test-cpp test-sanitize lint format types \
-	imports bench clean
+	imports bench bench-engine clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -58,6 +59,9 @@ format: .venv ## Rewrite the sources in the project's style
 bench: .venv ## The durable core beside its peers (installs them into .venv-bench)
 	@sh benchmarks/setup.sh
 	@.venv-bench/bin/python -m benchmarks
+
+bench-engine: .venv ## The engine beside bare llama.cpp, with goals (BENCH_ARGS=--quick for a short look)
+	@$(BIN)/python -m benchmarks.engine $(BENCH_ARGS)
 
 clean: ## Remove build output, not .venv
 	rm -rf build engine_cpp/build .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

@@ -1,0 +1,1 @@
+"""What the engine reaches, beside bare llama.cpp, in one run: `python -m benchmarks.engine`."""
