@@ -78,6 +78,8 @@ class PostgresConsumer(Consumer):
 
     def _settle(self, delivery: Delivery, *, failed: bool) -> None:
         self._broker.deliveries.pop(delivery.message_id, None)
+        if delivery.lease.detached:
+            return
         operations = outcome.outcome_of(delivery, failed=failed)
         if not operations:
             delivery.intake.settle(delivery.lease)

@@ -33,6 +33,9 @@ log = logging.getLogger("lmx.executor")
 #: A body for tasks that are no Python functions: takes the execution, returns output and usage.
 Body = Callable[[Execution], tuple[Any, dict[str, Any] | None]]
 
+#: A body that only begins: it returns at once, and settles the lease by itself when it is done.
+DetachedBody = Callable[[Lease], None]
+
 _REPEAT_DELAY_S: Final = 0.5
 _UNAFFORDABLE = {
     "kind": "budget",
@@ -42,12 +45,13 @@ _UNAFFORDABLE = {
 
 @dataclass(slots=True)
 class Executor:
-    """Runs leases. `bodies` maps task names to bodies other than registered functions."""
+    """Runs leases. `bodies` and `detached` map task names to what is no registered function."""
 
     database: Database
     port: Port
     running: Running
     bodies: Mapping[str, Body] = field(default_factory=dict)
+    detached: Mapping[str, DetachedBody] = field(default_factory=dict)
 
     def execute(self, lease: Lease) -> None:
         """Run a task to its outcome; whatever its code raises becomes part of that outcome."""
@@ -56,6 +60,10 @@ class Executor:
             return
         if lease.deadline is not None and lease.deadline <= lease.now():
             self._expire(lease)
+            return
+        if begin := self.detached.get(lease.name):
+            lease.detached = True
+            begin(lease)
             return
         execution: Execution | None = None
         try:
@@ -66,7 +74,7 @@ class Executor:
         except Unreachable:
             lease.outcome = [_repeat(lease)]
         except (Exception, TimeLimitExceeded) as error:
-            self._fail(lease, error)
+            self.fail(lease, error)
         finally:
             if execution is not None:
                 self.running.leave(execution)
@@ -101,7 +109,8 @@ class Executor:
         except (psycopg.Error, LmxError, Unreachable) as error:
             log.warning("cannot end task %s, which is past its deadline: %s", lease.task_id, error)
 
-    def _fail(self, lease: Lease, error: BaseException) -> None:
+    def fail(self, lease: Lease, error: BaseException) -> None:
+        """Record that an attempt raised `error`: try again, or end the task."""
         function = registry.find(lease.name)
         told = describe(error)
         attempt = lease.attempts + 1

@@ -54,19 +54,27 @@ class Running:
     @contextlib.contextmanager
     def execute(self, lease: Lease) -> Iterator[Execution]:
         """Enter a task; inside the block it can be stopped, after it no more."""
+        execution = self.enter(lease)
+        set_current(execution.task)
+        try:
+            yield execution
+        finally:
+            self.leave(execution)
+
+    def enter(
+        self, lease: Lease, stop: Callable[[type[Interrupt]], None] | None = None
+    ) -> Execution:
+        """Begin an execution that can be stopped until it leaves."""
         limit = lease.time_limit_ms
         execution = Execution(
             CurrentTask(lease),
             threading.get_ident(),
             None if limit is None else lease.taken + limit / 1000,
+            stop,
         )
-        set_current(execution.task)
         with self._lock:
             self._executions[lease.task_id] = execution
-        try:
-            yield execution
-        finally:
-            self.leave(execution)
+        return execution
 
     def leave(self, execution: Execution) -> None:
         """End an execution; an interrupt of it that has not arrived yet is withdrawn."""

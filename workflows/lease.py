@@ -17,7 +17,8 @@ class Lease:
     this process's monotonic clock at the claim, so that `now()` tells the database's time without
     trusting the host's wall clock. `affordable` is false when the budget cannot hold the attempt.
     `outcome` is what its execution wants committed at the acknowledgement; `settled` says that it
-    has been committed already, or does not count any more.
+    has been committed already, or does not count any more; `detached` that its execution goes on
+    after its thread is done with it, and settles it by itself.
     """
 
     task_id: int
@@ -43,6 +44,7 @@ class Lease:
     taken: float = field(default_factory=monotonic)
     outcome: list[Operation] | None = None
     settled: bool = False
+    detached: bool = False
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> "Lease":

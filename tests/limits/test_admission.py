@@ -1,5 +1,6 @@
 """What a pool lets start, and how news of the provider changes it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -110,6 +111,13 @@ def test_after_an_outage_one_probe_goes_first() -> None:
     assert decision.wait is not None
     assert "probe" in decision.wait.reason
     assert admitted(after(decision.pool, News("succeeded", 6.0, 50)), 6.0) == 10
+
+
+def test_a_spend_limit_holds_until_the_month_has_ended() -> None:
+    now = datetime(2026, 12, 15, tzinfo=UTC).timestamp()
+    capped = after(pool(), News("failed", now, 1, {"kind": "spend_cap", "month": True}))
+    assert admitted(capped, datetime(2026, 12, 31, 23, 59, tzinfo=UTC).timestamp()) == 0
+    assert admitted(capped, datetime(2027, 1, 1, tzinfo=UTC).timestamp()) == 1
 
 
 def test_state_survives_its_row() -> None:

@@ -32,7 +32,7 @@ class PoolRow:
     clock_rate: float
     now: float
     news: Sequence[tuple[str, float, int | None, Mapping[str, Any]]]
-    waiting: Sequence[tuple[int, Mapping[str, int]]]
+    waiting: Sequence[tuple[int, str, Mapping[str, int]]]
 
     def fold(self) -> Folded:
         """The pool with its news folded in."""
@@ -40,18 +40,27 @@ class PoolRow:
         return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
 
 
-class CloudIntake(Intake):
-    """The intake of a provider's worker. `due_in` is told when a pool will let something start.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a claimed call goes: the pool by its name, and the model.
 
-    `refused` holds, by task, why a claimed call can never start; such a call is claimed to fail.
+    `never` says why its pool can never let it start; such a call is claimed to fail.
     """
+
+    pool: str
+    model: str
+    never: str | None = None
+
+
+class CloudIntake(Intake):
+    """The intake of a provider's worker. `due_in` is told when a pool will let something start."""
 
     due_in: Callable[[float], None]
 
     def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
         super().__init__(queue, prefetch, worker_id)
         self.due_in = lambda _: None
-        self.refused: dict[int, str] = {}
+        self._places: dict[int, Place] = {}
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Claim what the pools let through now; what must wait stays in the queue."""
@@ -66,6 +75,10 @@ class CloudIntake(Intake):
         conn.execute(statement("write_pools"), {"pools": encode(written)}, prepare=True)
         return self._claim_chosen(conn, chosen) if chosen else list
 
+    def place(self, task_id: int) -> Place:
+        """Where a call goes that this process has claimed; asked once, when it begins."""
+        return self._places.pop(task_id)
+
     def _admit(
         self, pools: Sequence[PoolRow], slots: int
     ) -> tuple[list[int], list[dict[str, Any]]]:
@@ -75,10 +88,12 @@ class CloudIntake(Intake):
         for place, row in enumerate(pools):
             share = -(-(slots - len(chosen)) // (len(pools) - place))
             folded = row.fold()
-            calls = [Call(task, costs) for task, costs in row.waiting[:share]]
+            calls = [Call(task, costs) for task, _, costs in row.waiting[:share]]
             decision = admit(folded.pool, row.now, calls)
-            self.refused.update(decision.never)
-            chosen += [*decision.admitted, *decision.never]
+            models = {task: model for task, model, _ in row.waiting}
+            for task in (*decision.admitted, *decision.never):
+                self._places[task] = Place(row.name, models[task], decision.never.get(task))
+                chosen.append(task)
             written.append(self._written(row, folded, decision))
         return chosen, written
 

@@ -6,6 +6,7 @@ which locks the pool anyway, folds it in. So a call that ends never locks its po
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from lmx.workflows.limits import breaker
@@ -23,7 +24,7 @@ class News:
     used      charged_at, estimate and real (amounts by dimension)
     told      limits: {name: {remaining, limit, resets_at?}}
     refused   retry_after?, limit? (the name), granted? (what the provider says it is)
-    failed    kind (of breaker.RULES), until?
+    failed    kind (of breaker.RULES), for_s? (the provider's own pause), month? (until its end)
     succeeded nothing
     """
 
@@ -53,15 +54,22 @@ def fold(pool: Pool, news: Iterable[News], lowered: Mapping[str, int]) -> Folded
             case "refused":
                 pool = _refused(pool, item, known)
             case "failed":
-                data = item.data
-                state = breaker.failed(
-                    pool.breaker, item.at, data["kind"], item.task_id, data.get("until")
-                )
+                kind, until = item.data["kind"], _until(item)
+                state = breaker.failed(pool.breaker, item.at, kind, item.task_id, until)
                 pool = replace(pool, breaker=state)
             case "succeeded":
                 state = breaker.succeeded(pool.breaker, item.task_id)
                 pool = replace(pool, breaker=state)
     return Folded(pool, known)
+
+
+def _until(item: News) -> float | None:
+    """The provider's own deadline, if it gave one. A spend limit holds for the month (UTC)."""
+    if item.data.get("month"):
+        now = datetime.fromtimestamp(item.at, UTC)
+        first = (now.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return first.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    return item.at + item.data["for_s"] if "for_s" in item.data else None
 
 
 def _true_up(pool: Pool, item: News) -> Pool:

@@ -1,5 +1,5 @@
 -- Read locked pools on their own clocks: the limits, the state, the news (which is taken), and the
--- foremost ready calls, locked, as [id, costs]. The first pool is the one whose call waits longest.
+-- foremost ready calls, locked, as [id, model, costs]. The first pool is the one whose call waits longest.
 WITH news AS (
     DELETE FROM lmx.pool_news WHERE pool_id = ANY(%(ids)s::integer[]) RETURNING *
 ), clock AS (
@@ -7,7 +7,7 @@ WITH news AS (
 ), waiting AS (
     SELECT p.id AS pool_id, c.*
     FROM unnest(%(ids)s::integer[]) AS p(id), LATERAL (
-        SELECT t.id, t.rank, calls.costs
+        SELECT t.id, t.rank, calls.model, calls.costs
         FROM lmx.tasks t JOIN lmx.calls ON calls.task_id = t.id
         WHERE t.pool_id = p.id AND t.state = 'ready' AND t.message IS NULL
           AND NOT EXISTS (SELECT FROM lmx.runs r WHERE r.id = t.root_id AND r.paused)
@@ -24,7 +24,7 @@ SELECT p.id, p.name, p.limits, p.state, p.clock_rate,
                        + extract(epoch FROM n.at - p.clock_origin)::float8 * p.clock_rate,
                    n.task_id, n.data) ORDER BY n.id), '[]')
         FROM news n WHERE n.pool_id = p.id) AS news,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(w.id, w.costs) ORDER BY w.rank, w.id), '[]')
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(w.id, w.model, w.costs) ORDER BY w.rank, w.id), '[]')
         FROM waiting w WHERE w.pool_id = p.id) AS waiting
 FROM lmx.pools p, clock
 WHERE p.id = ANY(%(ids)s::integer[])

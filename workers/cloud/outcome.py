@@ -1,0 +1,109 @@
+"""The operations that record a cloud call's end: result, cost, and news for its pool. Pure."""
+
+from typing import Any, Final
+
+from lmx.workers import outcome
+from lmx.workers.cloud.answer import Answer
+from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workflows.lease import Lease
+from lmx.workflows.money import USD
+from lmx.workflows.operations import ALL_OTHERS, Operation, encode
+from lmx.workflows.retries import delay_before
+
+_FIRST_DELAY_S: Final = 1.0
+_LONGEST_DELAY_S: Final = 60.0
+
+
+def answered(lease: Lease, answer: Answer, cost: int) -> list[Operation]:
+    """The call succeeded and cost `cost` nano-dollars."""
+    tokens = answer.tokens
+    usage = {
+        "model": answer.model,
+        "prompt_tokens": tokens.prompt,
+        "cached_tokens": tokens.cache_read,
+        "cache_write_tokens": tokens.cache_write + tokens.cache_write_1h,
+        "completion_tokens": tokens.output,
+        "reasoning_tokens": answer.reasoning_tokens,
+        "cost": cost,
+        "request_id": answer.request_id,
+        "stop_reason": answer.stop_reason,
+    }
+    done = outcome.finish(
+        lease,
+        "succeeded",
+        output=answer.output(),
+        usage={key: value for key, value in usage.items() if value is not None},
+    )
+    if lease.budgeted:
+        done.costs = {USD: cost, **_counted(answer), ALL_OTHERS: 0}
+    done.closes = lease.budgeted
+    done.news = [
+        {"kind": "used", "data": {"real": metered(answer, cost)}},
+        {"kind": "succeeded", "data": {}},
+    ]
+    if answer.told:
+        done.news.append({"kind": "told", "data": {"limits": answer.told}})
+    encode(done.fields["output"])  # what cannot be stored fails here, where it can be told
+    return [done]
+
+
+def metered(answer: Answer, cost: int) -> dict[str, int]:
+    """What the call counts in each dimension of its pool: reading a cache is free of limits."""
+    tokens = answer.tokens
+    return {
+        "requests": 1,
+        "input_tokens": tokens.input + tokens.cache_write + tokens.cache_write_1h,
+        "output_tokens": tokens.output,
+        "usd": cost,
+    }
+
+
+def _counted(answer: Answer) -> dict[str, int]:
+    """The other units in which budgets are kept."""
+    return {"tokens": answer.tokens.prompt + answer.tokens.output, "calls": 1}
+
+
+def failed(lease: Lease, error: ProviderError) -> list[Operation]:
+    """The call failed for a reason that the provider, or the way to it, gave."""
+    meaning = error.meaning
+    told = {"kind": error.failure.value, "type": "ProviderError", "message": str(error)}
+    if meaning.again:
+        end = Operation("requeue", lease.task_id, lease.seq, {"lost": False})
+        end.event = {"kind": error.failure.value, "data": {"message": str(error)}}
+    elif meaning.final or lease.attempts + 1 >= lease.max_attempts:
+        end = outcome.finish_failed(lease, told)
+        end.closes = lease.budgeted
+    else:
+        delay = delay_before(lease.attempts + 1, _FIRST_DELAY_S, _LONGEST_DELAY_S)
+        end = Operation("retry", lease.task_id, lease.seq, {"delay": delay, "error": told})
+        end.event = {"kind": "retry", "data": {"attempt": lease.attempts + 1, **told}}
+    if lease.budgeted and not meaning.again:
+        end.costs = {ALL_OTHERS: None if meaning.billed else 0}
+    end.news = _news(error)
+    return [end]
+
+
+def _news(error: ProviderError) -> list[dict[str, Any]]:
+    news: list[dict[str, Any]] = []
+    if error.told:
+        news.append({"kind": "told", "data": {"limits": error.told}})
+    if error.failure is Failure.RATE_LIMITED:
+        about = {
+            "retry_after": error.retry_after,
+            "limit": error.limit,
+            "granted": error.granted,
+        }
+        known = {key: value for key, value in about.items() if value is not None}
+        news.append({"kind": "refused", "data": known})
+    elif error.meaning.breaker:
+        data: dict[str, Any] = {"kind": error.meaning.breaker}
+        if error.month:
+            data["month"] = True
+        elif error.retry_after is not None:
+            data["for_s"] = error.retry_after
+        news.append({"kind": "failed", "data": data})
+    else:
+        news.append({"kind": "succeeded", "data": {}})  # the provider answered: it is well
+    if not error.meaning.billed:
+        news.append({"kind": "used", "data": {"real": {"requests": 1}}})
+    return news
