@@ -66,6 +66,11 @@ class Registration:
         self._alarm.ring()
         if self._thread is not None:
             self._thread.join(timeout=self.heartbeat_s + 5)
+        self._sign_off()
+        if self._thread is None or not self._thread.is_alive():
+            self._alarm.close()
+
+    def _sign_off(self) -> None:
         with contextlib.suppress(psycopg.Error, LmxError):
             conn = self._conn if self._conn and not self._conn.closed else self._connect()
             conn.execute(

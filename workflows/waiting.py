@@ -39,7 +39,7 @@ Future = concurrent.futures.Future[TaskView]
 class Waiter:
     """Waits for tasks of one database on behalf of many threads or coroutines.
 
-    Its thread and connection exist only while somebody waits, and a few seconds longer.
+    Its thread, connection and alarm exist only while somebody waits, and a few seconds longer.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Waiter:
         self._database = database
         self._poll_s = poll_s
         self._linger_s = linger_s
-        self._alarm = Alarm()
+        self._alarm: Alarm | None = None
         self._lock = threading.Lock()
         self._futures: dict[int, list[Future]] = {}
         self._unseen: set[int] = set()
@@ -64,10 +64,7 @@ class Waiter:
         with self._lock:
             self._futures.setdefault(task_id, []).append(future)
             self._unseen.add(task_id)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="lmx-waiter", daemon=True)
-                self._thread.start()
-        self._alarm.ring()
+            self._running_alarm().ring()
         return future
 
     def wait(self, task_id: int, timeout: float | None = None) -> TaskView:
@@ -83,11 +80,21 @@ class Waiter:
         finally:
             future.cancel()
 
-    def _run(self) -> None:
+    def _running_alarm(self) -> Alarm:
+        """Return the alarm of the thread, which is started if there is none."""
+        if self._thread is None or self._alarm is None or not self._thread.is_alive():
+            alarm = self._alarm = Alarm()
+            self._thread = threading.Thread(
+                target=self._run, args=(alarm,), name="lmx-waiter", daemon=True
+            )
+            self._thread.start()
+        return self._alarm
+
+    def _run(self, alarm: Alarm) -> None:
         while True:
             try:
                 with self._listening() as connection:
-                    self._serve(connection)
+                    self._serve(connection, alarm)
                     return
             except (psycopg.Error, SQLAlchemyError, LmxError) as error:
                 log.warning("waiting is interrupted (%s); reconnecting", _line(error))
@@ -103,7 +110,7 @@ class Waiter:
             _driver(connection).execute('LISTEN "lmx:done"')
             yield connection
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection, alarm: Alarm) -> None:
         """Answer waiters until none has been there for a while."""
         driver = _driver(connection)
         with self._lock:
@@ -115,7 +122,7 @@ class Waiter:
                 idle_since = monotonic()
             elif monotonic() - idle_since >= self._linger_s and self._leave():
                 return
-            self._alarm.sleep(driver, self._poll_s)
+            alarm.sleep(driver, self._poll_s)
             for _ in driver.notifies(timeout=0):
                 pass
             # Under a hail of hints, spend no more than half of the time on looking.
@@ -127,7 +134,9 @@ class Waiter:
             self._drop_cancelled()
             if self._futures:
                 return False
-            self._thread = None
+            if self._alarm is not None:
+                self._alarm.close()
+            self._thread = self._alarm = None
             return True
 
     def _look(self, connection: Connection) -> None:

@@ -22,14 +22,15 @@ _KEEP_ALIVE_S = 30
 class _Server(uvicorn.Server):
     """uvicorn, which waits for open answers at its end: those that follow something end first."""
 
-    def __init__(self, config: uvicorn.Config, following: Following) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
-        self._following = following
+        self._services = services
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End long polls and streams, then shut down as uvicorn does."""
-        self._following.end()
+        """End long polls and streams, shut down as uvicorn does, and disconnect."""
+        self._services.following.end()
         await super().shutdown(sockets)
+        self._services.client.close()
 
 
 def serve(settings: Settings) -> None:
@@ -50,8 +51,8 @@ def run(database: Database, listener: socket.socket, *, grace_s: float) -> None:
 
 def build(database: Database, host: str, port: int, *, grace_s: float) -> uvicorn.Server:
     """Return a server that has not been started."""
-    client, following = Client(database), Following(database)
-    app = create_app(Services(database, client, following), host=host)
+    services = Services(database, Client(database), Following(database))
+    app = create_app(services, host=host)
     config = uvicorn.Config(
         app,
         host=host,
@@ -63,4 +64,4 @@ def build(database: Database, host: str, port: int, *, grace_s: float) -> uvicor
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, int(grace_s)),
     )
-    return _Server(config, following)
+    return _Server(config, services)
