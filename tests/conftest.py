@@ -1,5 +1,6 @@
 """Fixtures for all tests: homes, Postgres servers and fresh databases."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
+from tests.support.leaks import Holdings, left_behind
 from tests.support.postgres import (
     PostgresServer,
     make_home,
@@ -35,6 +37,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the shared server: the controller ends after all of its workers."""
     if not hasattr(config, "workerinput") and _SHARED_HOME in os.environ:
         remove_home(Path(os.environ.pop(_SHARED_HOME)))
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported out of the collector's sight: `nothing_left_open` collects often."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which descriptors or threads are left, unless it is marked leaves_open."""
+    before = Holdings.now()
+    yield
+    if request.node.get_closest_marker("leaves_open") is None:
+        left = left_behind(before)
+        assert not left, f"the test has left open: {', '.join(left)}"
 
 
 @pytest.fixture(scope="session")

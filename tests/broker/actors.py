@@ -23,11 +23,27 @@ DATABASE = "TEST_CONNINFO"
 DIARY = "TEST_DIARY"
 
 
+class ActorsBroker(PostgresBroker):
+    """A broker with results and barriers, which it disconnects when it closes."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._limits, self._results = (
+            PostgresRateLimiterBackend(database),
+            PostgresResults(database),
+        )
+        self.add_middleware(GroupCallbacks(self._limits))
+        self.add_middleware(Results(backend=self._results, store_results=True))
+
+    def close(self) -> None:
+        super().close()
+        self._limits.close()
+        self._results.close()
+
+
 def make_broker(database: Database) -> PostgresBroker:
     """The broker of these actors, the same in every process."""
-    broker = PostgresBroker(database)
-    broker.add_middleware(GroupCallbacks(PostgresRateLimiterBackend(database)))
-    broker.add_middleware(Results(backend=PostgresResults(database), store_results=True))
+    broker = ActorsBroker(database)
     dramatiq.set_broker(broker)
     functions: tuple[Callable[..., object], ...] = (first, second, flaky, finish)
     for function in functions:

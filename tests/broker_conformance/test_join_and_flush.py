@@ -33,6 +33,7 @@ def test_join_waits_for_what_is_being_processed(subject: Subject) -> None:
         assert done == [True]
 
 
+@pytest.mark.leaves_open("StubBroker's thread goes on waiting")
 def test_join_times_out(subject: Subject) -> None:
     actor = subject.actor(lambda: None, actor_name="nothing")
     actor.send()

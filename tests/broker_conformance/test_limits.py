@@ -22,6 +22,7 @@ def middleware() -> list[Middleware]:
     return [AsyncIO()]
 
 
+@pytest.mark.leaves_open("Dramatiq's watch over time limits never ends")
 def test_an_actor_that_takes_too_long_is_interrupted(subject: Subject) -> None:
     # Given the watch over time limits, looking often
     limit = next(m for m in subject.broker.middleware if isinstance(m, TimeLimit))

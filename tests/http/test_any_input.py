@@ -13,6 +13,8 @@ from tests.support.hands import Hands
 from tests.support.postgres import PostgresServer
 from tests.support.serving import known_functions, serving
 
+pytestmark = pytest.mark.leaves_open("one server serves all tests of this module")
+
 TEXT = st.text(st.characters(codec=None), max_size=70)
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,

@@ -13,6 +13,8 @@ from tests.support.hands import Hands
 from tests.support.postgres import PostgresServer
 from tests.support.serving import known_functions, serving
 
+pytestmark = pytest.mark.leaves_open("one server serves all tests of this module")
+
 CALL = {"function": "call"}
 
 

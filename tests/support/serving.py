@@ -26,6 +26,7 @@ def serving(database: Database, grace_s: float = 5) -> Iterator[str]:
         server.should_exit = True
         thread.join(timeout=20)
         assert not thread.is_alive(), "the server did not stop"
+        database.engine.dispose()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from lmx.workflows.views import TaskView
 from lmx.workflows.waiting import Waiter, wait_for_task
 from tests.support.eventually import eventually
 from tests.support.hands import Hands
+from tests.support.leaks import Holdings, left_behind
 
 
 @pytest.fixture
@@ -126,3 +127,13 @@ def test_the_connection_is_given_up_when_nobody_waits(database: Database, hands:
         waiter.wait(task, timeout=0.2)
 
     eventually(lambda: _listeners(hands) == 0, "the end of the waiter's connection")
+
+
+def test_a_waiter_that_nobody_needs_holds_no_descriptor(database: Database, hands: Hands) -> None:
+    before = Holdings.now()
+    waiter = Waiter(database, linger_s=0.0)
+    task = hands.submit(role="worker")
+    hands.finish(hands.take())
+    for _ in range(2):
+        assert waiter.wait(task, timeout=10).state == "succeeded"
+        assert left_behind(before) == []
