@@ -82,6 +82,7 @@ void bind_request(nb::module_& module) {
       .def_ro("text", &Result::text)
       .def_ro("finish_reason", &Result::finish_reason)
       .def_ro("prompt_tokens", &Result::prompt_tokens)
+      .def_ro("cached_tokens", &Result::cached_tokens)
       .def_ro("completion_tokens", &Result::completion_tokens)
       .def_ro("wait_s", &Result::wait_s)
       .def_ro("load_s", &Result::load_s)
@@ -143,22 +144,27 @@ void bind_engine(nb::module_& module) {
       .def(
           "__init__",
           [](Engine* self, std::string device, std::optional<Bytes> cap, std::int32_t threads,
-             std::uint32_t max_slots, double patience_s) {
-            new (self) Engine({std::move(device), cap, threads, max_slots, patience_s});
+             std::uint32_t max_slots, double patience_s, std::uint32_t deterministic_batch) {
+            new (self) Engine(
+                {std::move(device), cap, threads, max_slots, patience_s, deterministic_batch});
           },
-          "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a)
+          "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a,
+          "deterministic_batch"_a)
       .def(
           "submit",
           [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,
              const ContextSpec& context, const Sampling& sampling, std::vector<std::string> stops,
              std::optional<double> deadline_s, std::optional<Grammar> grammar,
-             std::optional<std::uint32_t> logprobs) {
+             std::optional<std::uint32_t> logprobs, std::string session, std::string mode,
+             std::size_t max_unread) {
             nb::gil_scoped_release unlocked;
             return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
-                                std::move(stops), deadline_s, std::move(grammar), logprobs});
+                                std::move(stops), deadline_s, std::move(grammar), logprobs,
+                                std::move(session), std::move(mode), max_unread});
           },
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
-          "deadline_s"_a.none(), "grammar"_a.none(), "logprobs"_a.none())
+          "deadline_s"_a.none(), "grammar"_a.none(), "logprobs"_a.none(), "session"_a, "mode"_a,
+          "max_unread"_a)
       .def(
           "plan",
           [](Engine& self,

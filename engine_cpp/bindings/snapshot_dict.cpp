@@ -58,6 +58,7 @@ nb::list contexts_of(const Snapshot& s) {
     entry["n_ctx"] = context.n_ctx;
     entry["slots"] = context.slots;
     entry["active"] = context.active;
+    entry["parked"] = context.parked;
     entry["kv_bytes"] = context.kv_bytes;
     entry["compute_bytes"] = context.compute_bytes;
     entry["idle_s"] = context.idle_s;
@@ -130,6 +131,7 @@ nb::dict totals_of(const Totals& t) {
   entry["prefill_tokens"] = t.prefill_tokens;
   entry["completion_tokens"] = t.completion_tokens;
   entry["busy_s"] = t.busy_s;
+  entry["overhead_s"] = t.overhead_s;
   entry["tokens_per_s"] =
       t.busy_s > 0 ? static_cast<double>(t.prefill_tokens + t.completion_tokens) / t.busy_s : 0.0;
   return entry;

@@ -205,7 +205,7 @@ ModelHandle load_model(const std::string& path, const Device& device, LoadMode m
 }
 
 ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int32_t threads,
-                           ggml_abort_callback abort, void* abort_data) {
+                           const ContextCallbacks& callbacks) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = spec.n_ctx * spec.n_seq;
   params.n_batch = spec.n_ubatch;
@@ -219,8 +219,10 @@ ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int
   params.flash_attn_type = flash_attn_of(spec.flash_attn);
   params.kv_unified =
       false;  // with streams of their own, sequences do not change each other's bits
-  params.abort_callback = abort;
-  params.abort_callback_data = abort_data;
+  params.abort_callback = callbacks.abort;
+  params.abort_callback_data = callbacks.abort_data;
+  params.cb_eval = callbacks.on_node;
+  params.cb_eval_user_data = callbacks.on_node_data;
 
   const ErrorCapture errors;
   ContextHandle context(llama_init_from_model(model, params));

@@ -26,49 +26,66 @@ bool Scheduler::start_first_admissible(Lock& lock) {
   for (const Decision& decision : plan(capacity(), residents(), queued_jobs())) {
     if (decision.verdict == Verdict::wait) continue;
     if (grant(decision)) return true;
-    const auto found = std::ranges::find(queue_, decision.job, [](const auto& request) {
-      return std::to_string(request->spec().id);
+    const auto found = std::ranges::find(queue_, decision.job, [](const Waiting& waiting) {
+      return std::to_string(waiting.spec().id);
     });
     if (found == queue_.end()) continue;
-    const std::shared_ptr<Request> request = *found;
+    Waiting waiting = std::move(*found);
     queue_.erase(found);
     if (decision.verdict == Verdict::never) {
-      request->fail(std::make_exception_ptr(
-          NeverFits(request->spec().model_id, {decision.needs, decision.cap, decision.free})));
-    } else {
-      start(request, decision, lock);
+      waiting.request->fail(std::make_exception_ptr(
+          NeverFits(waiting.spec().model_id, {decision.needs, decision.cap, decision.free})));
+      return true;
     }
-    return request->progress().phase != Phase::queued;
+    const std::shared_ptr<Request> request = waiting.request;
+    start(std::move(waiting), decision, lock);
+    const Phase phase = request->progress().phase;
+    return phase != Phase::queued && phase != Phase::suspended;
   }
   return false;
 }
 
-void Scheduler::start(const std::shared_ptr<Request>& request, const Decision& decision,
-                      Lock& lock) {
-  const RequestSpec& spec = request->spec();
+void Scheduler::start(Waiting waiting, const Decision& decision, Lock& lock) {
+  const RequestSpec& spec = waiting.spec();
   if (Context* context = open_context(spec)) {
-    context->add(request);
+    place(std::move(waiting), *context);
     return;
   }
   for (const std::string& id : decision.evict) {
     evict(id, "to make room for request " + decision.job + " on " + file_name(spec.model_id) +
                   " (needs " + mib(decision.missing) + " more, " + mib(decision.free) + " free)");
   }
-  request->enter(Phase::loading);
-  build(request, lock);
+  waiting.request->enter(Phase::loading);
+  build(std::move(waiting), lock);
+}
+
+// Puts it into the slot where most of its tokens are at hand, or where the least is lost.
+void Scheduler::place(Waiting waiting, Context& context) {
+  std::unique_ptr<Generation> generation = std::move(waiting.generation);
+  if (!generation) generation = context.begin(waiting.request);
+  const auto slots = context.held(waiting.spec().session);
+  const Wanted wanted{generation->tokens, generation->exact()};
+  auto placement = choose_slot(slots, wanted, context.memory());
+  if (placement->copy_from)
+    placement->keep = usable_prefix(slots[placement->slot], wanted, context.memory());
+  if (context.active() == 0) {
+    used_s_[&context] = used_on_return(shares(), used_s_[&context]);
+  }
+  context.add(std::move(generation), static_cast<std::uint32_t>(placement->slot), placement->keep);
 }
 
 // Makes a context with as many slots as are asked for, or as many of them as fit.
-void Scheduler::build(const std::shared_ptr<Request>& request, Lock& lock) {
+void Scheduler::build(Waiting waiting, Lock& lock) {
+  const std::shared_ptr<Request> request = waiting.request;
   const RequestSpec& spec = request->spec();
-  const std::uint32_t waiting = 1 + waiting_for_same_context(spec);
+  const std::uint32_t wanted = 1 + waiting_for_same_context(spec);
   const Bytes weights = models_.find(spec.model_id) ? 0 : spec.needs.weights;
   const Bytes free_now = sub_floor(ledger_.free(), weights);
   lock.unlock();
   std::vector<std::pair<std::uint32_t, Footprint>> choices;
   std::exception_ptr error;
   try {
-    choices = slot_choices(spec, waiting, free_now);
+    choices = slot_choices(spec, wanted, free_now);
   } catch (...) {
     error = std::current_exception();
   }
@@ -78,16 +95,16 @@ void Scheduler::build(const std::shared_ptr<Request>& request, Lock& lock) {
     return;
   }
   for (const auto& [n_seq, needs] : choices) {
-    if (reserve_and_build(request, n_seq, needs, lock)) return;
+    if (reserve_and_build(waiting, n_seq, needs, lock)) return;
   }
   // Somebody took the room since the plan was made; it keeps its place and its age.
-  request->enter(Phase::queued);
-  queue_.push_front(request);
+  request->enter(waiting.generation ? Phase::suspended : Phase::queued);
+  queue_.push_front(std::move(waiting));
 }
 
 std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const {
-  return static_cast<std::uint32_t>(std::ranges::count_if(queue_, [&](const auto& other) {
-    return other->spec().model_id == spec.model_id && other->spec().context == spec.context;
+  return static_cast<std::uint32_t>(std::ranges::count_if(queue_, [&](const Waiting& other) {
+    return other.spec().model_id == spec.model_id && other.spec().context == spec.context;
   }));
 }
 
@@ -116,8 +133,9 @@ std::vector<std::pair<std::uint32_t, Footprint>> Scheduler::slot_choices(const R
 }
 
 // False when the bytes are not there. True when the request has started, or has failed for good.
-bool Scheduler::reserve_and_build(const std::shared_ptr<Request>& request, std::uint32_t n_seq,
-                                  const Footprint& needs, Lock& lock) {
+bool Scheduler::reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const Footprint& needs,
+                                  Lock& lock) {
+  const std::shared_ptr<Request> request = waiting.request;
   const RequestSpec& spec = request->spec();
   std::shared_ptr<ResidentModel> model = models_.find(spec.model_id);
   const std::string id = "context " + std::to_string(contexts_made_ + 1);
@@ -137,7 +155,8 @@ bool Scheduler::reserve_and_build(const std::shared_ptr<Request>& request, std::
       model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device,
                                [&] { return !closing_ && !request->cancelled(); });
     }
-    context = std::make_unique<Context>(id, model, context_spec, options_.threads);
+    context = std::make_unique<Context>(id, model, context_spec,
+                                        ContextOptions{options_.threads, options_.exact_batch});
     if (!options_.device.is_cpu) context->warm_up();
   } catch (...) {
     error = std::current_exception();
@@ -160,8 +179,8 @@ bool Scheduler::reserve_and_build(const std::shared_ptr<Request>& request, std::
        std::to_string(n_seq) + " x " + std::to_string(context_spec.n_ctx) + " tokens on " +
            file_name(model->id));
   true_up(*context);
-  context->add(request);
   contexts_.push_back(std::move(context));
+  place(std::move(waiting), *contexts_.back());
   return true;
 }
 
@@ -188,7 +207,11 @@ void Scheduler::true_up(Context& context) {
 
 void Scheduler::evict(const std::string& id, const std::string& reason) {
   const Bytes bytes = ledger_.held(id);
-  std::erase_if(contexts_, [&](const auto& context) { return context->id() == id; });
+  contexts_.remove_if([&](const auto& context) {
+    const bool found = context->id() == id;
+    if (found) used_s_.erase(context.get());
+    return found;
+  });
   models_.evict(id);
   ledger_.release(id);
   totals_.evictions += 1;
@@ -253,15 +276,15 @@ std::vector<Job> Scheduler::queued_jobs() const {
           {.id = hold_id(hold->holder), .context_bytes = hold->bytes, .aged = aged(hold->since)});
     }
   };
-  for (const auto& request : queue_) {
-    const RequestSpec& spec = request->spec();
-    add_holds_before(request->submitted_at());
+  for (const Waiting& waiting : queue_) {
+    const RequestSpec& spec = waiting.spec();
+    add_holds_before(waiting.since);
     jobs.push_back({.id = std::to_string(spec.id),
                     .model = spec.model_id,
                     .context = context_key(spec.context),
                     .weights_bytes = spec.needs.weights,
                     .context_bytes = spec.needs.context(),
-                    .aged = aged(request->submitted_at())});
+                    .aged = aged(waiting.since)});
   }
   add_holds_before(Clock::time_point::max());
   return jobs;

@@ -16,7 +16,10 @@ SchedulerOptions scheduler_options(const EngineOptions& options, Device device) 
   }
   const Bytes cap = options.cap.value_or(device.total() / 10 * 9);
   if (cap == 0) throw InvalidRequest("the memory cap must be more than 0 bytes");
-  return {std::move(device), cap, options.threads, options.max_slots, options.patience_s};
+  if (options.deterministic_batch < 1)
+    throw InvalidRequest("deterministic_batch must be 1 or more");
+  return {std::move(device),          cap, options.threads, options.max_slots, options.patience_s,
+          options.deterministic_batch};
 }
 
 std::optional<Clock::time_point> deadline_after(const std::optional<double>& seconds) {
@@ -38,6 +41,12 @@ void check_output(const Prompt& prompt) {
     throw InvalidRequest(
         "a stop string would cut a text short of its grammar; leave out stop= or the grammar");
   }
+}
+
+Mode mode_of(const std::string& name) {
+  if (name == "throughput") return Mode::throughput;
+  if (name == "deterministic") return Mode::deterministic;
+  throw InvalidRequest("mode is '" + name + "' but must be one of throughput, deterministic");
 }
 
 void check_context(const ModelInfo& info, std::uint32_t n_ctx) {
@@ -75,6 +84,8 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
 
   RequestSpec spec;
   spec.id = ++last_id_;
+  spec.session = prompt.session;
+  spec.mode = mode_of(prompt.mode);
   spec.model = model;
   spec.model_id = scheduler_.model_id(model->identity());
   spec.context = prompt.context;
@@ -91,6 +102,7 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.stops = prompt.stops;
   spec.grammar = prompt.grammar;
   spec.logprobs = prompt.logprobs;
+  spec.max_unread = prompt.max_unread;
   return scheduler_.submit(std::move(spec));
 }
 

@@ -16,6 +16,8 @@ const char* phase_name(Phase phase) {
       return "prefill";
     case Phase::decode:
       return "decode";
+    case Phase::suspended:
+      return "suspended";
     case Phase::done:
       return "done";
   }
@@ -30,11 +32,13 @@ Request::Request(RequestSpec spec, std::function<void()> wake)
 
 std::optional<std::string> Request::next(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
+  read_in_pieces_ = true;
   const auto has_news = [&] { return taken_ < result_.text.size() || phase_ == Phase::done; };
   if (!changed_.wait_for(lock, timeout, has_news)) return std::nullopt;
   if (taken_ < result_.text.size()) {
     std::string piece = result_.text.substr(taken_);
     taken_ = result_.text.size();
+    if (throttled_.exchange(false)) wake_();
     return piece;
   }
   if (error_) std::rethrow_exception(error_);
@@ -43,6 +47,8 @@ std::optional<std::string> Request::next(std::chrono::milliseconds timeout) {
 
 std::optional<Result> Request::result(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
+  wanted_whole_ = true;
+  if (throttled_.exchange(false)) wake_();
   if (!changed_.wait_for(lock, timeout, [&] { return phase_ == Phase::done; })) {
     return std::nullopt;
   }
@@ -71,7 +77,7 @@ Progress Request::progress() const {
 
 void Request::close_phase(Clock::time_point now) {
   const double spent = seconds_between(phase_began_, now);
-  if (phase_ == Phase::queued) result_.wait_s += spent;
+  if (phase_ == Phase::queued || phase_ == Phase::suspended) result_.wait_s += spent;
   if (phase_ == Phase::loading) result_.load_s += spent;
   if (phase_ == Phase::prefill) result_.prefill_s += spent;
   if (phase_ == Phase::decode) result_.decode_s += spent;
@@ -89,12 +95,19 @@ void Request::emit(const std::string& text) {
   if (text.empty()) return;
   const std::lock_guard lock(mutex_);
   result_.text += text;
+  const bool unread = result_.text.size() - taken_ > spec_.max_unread;
+  if (unread && read_in_pieces_ && !wanted_whole_) throttled_ = true;
   changed_.notify_all();
 }
 
 void Request::count_token() {
   const std::lock_guard lock(mutex_);
   result_.completion_tokens += 1;
+}
+
+void Request::set_cached_tokens(std::uint32_t n) {
+  const std::lock_guard lock(mutex_);
+  result_.cached_tokens = n;
 }
 
 void Request::add_logprob(TokenLogprob logprob) {

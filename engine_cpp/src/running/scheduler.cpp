@@ -39,7 +39,7 @@ std::shared_ptr<Request> Scheduler::submit(RequestSpec spec) {
   {
     const std::lock_guard lock(mutex_);
     if (closed_ || closing_) throw Cancelled("the engine is closed; make a new one");
-    queue_.push_back(request);
+    queue_.push_back({request, nullptr, Clock::now()});
     live_.push_back(request);
     totals_.requests += 1;
     changed_ = true;
@@ -64,16 +64,16 @@ void Scheduler::run() {
   Lock lock(mutex_);
   while (!closing_) {
     refuse_ended_requests();
-    const bool idle =
-        std::ranges::none_of(contexts_, [](const auto& context) { return context->active() > 0; });
-    if (changed_ || (idle && anybody_waits())) {
+    if (changed_ || (!anything_runnable() && anybody_waits())) {
       changed_ = false;
+      if (anybody_waits()) stepped_at_.reset();  // starting something is not overhead
       admit(lock);
     }
-    if (std::ranges::any_of(contexts_, [](const auto& c) { return c->active() > 0; })) {
-      step_contexts(lock);
+    if (anything_runnable()) {
+      step_next(lock);
       continue;
     }
+    stepped_at_.reset();
     const auto wake = next_wake();
     lock.unlock();
     signal_->wait_until(wake);
@@ -82,11 +82,15 @@ void Scheduler::run() {
   fail_everything();
 }
 
+bool Scheduler::anything_runnable() const {
+  return std::ranges::any_of(contexts_, [](const auto& context) { return context->runnable(); });
+}
+
 // Cancelled and expired requests leave the queue without ever having touched the device.
 void Scheduler::refuse_ended_requests() {
   const auto now = Clock::now();
   for (auto it = queue_.begin(); it != queue_.end();) {
-    const std::shared_ptr<Request> request = *it;
+    const std::shared_ptr<Request> request = it->request;
     const auto& deadline = request->spec().deadline;
     if (request->cancelled()) {
       request->fail(std::make_exception_ptr(Cancelled("the request was cancelled")));
@@ -101,46 +105,52 @@ void Scheduler::refuse_ended_requests() {
 
 std::optional<Clock::time_point> Scheduler::next_wake() const {
   std::optional<Clock::time_point> wake;
-  for (const auto& request : queue_) {
-    const auto& deadline = request->spec().deadline;
-    if (deadline && (!wake || *deadline < *wake)) wake = deadline;
+  const auto no_later_than = [&](Clock::time_point moment) {
+    if (!wake || moment < *wake) wake = moment;
+  };
+  for (const auto& request : live_) {
+    if (const auto& deadline = request->spec().deadline) no_later_than(*deadline);
   }
   // Nothing tells when another process frees memory of a GPU.
   constexpr auto kForeignPoll = std::chrono::milliseconds(200);
-  if (anybody_waits() && !options_.device.is_cpu) {
-    const auto poll = Clock::now() + kForeignPoll;
-    if (!wake || poll < *wake) wake = poll;
-  }
+  if (anybody_waits() && !options_.device.is_cpu) no_later_than(Clock::now() + kForeignPoll);
   return wake;
 }
 
-void Scheduler::step_contexts(Lock& lock) {
-  for (auto it = contexts_.begin(); it != contexts_.end();) {
-    Context& context = **it;
-    if (context.active() == 0) {
-      ++it;
-      continue;
-    }
-    Step step;
-    bool failed = false;
-    lock.unlock();
-    try {
-      step = context.step();
-    } catch (...) {
-      failed = true;
-      step.endings = context.fail_all(std::current_exception());
-    }
-    lock.lock();
-    account(context, step);
-    if (failed) {
-      note("context_failed", context.id(), ledger_.release(context.id()), "a decode failed");
-      it = contexts_.erase(it);
-      changed_ = true;
-    } else {
-      ++it;
-    }
-    for (const Ending& ending : step.endings) ending.announce();
+std::vector<Share> Scheduler::shares() const {
+  std::vector<Share> all;
+  for (const auto& context : contexts_) {
+    const auto found = used_s_.find(context.get());
+    all.push_back({context->runnable(), found == used_s_.end() ? 0 : found->second});
   }
+  return all;
+}
+
+// One decode of the context that has had the least of the device's time.
+void Scheduler::step_next(Lock& lock) {
+  const auto next = next_share(shares());
+  if (!next) return;
+  Context& context = **std::next(contexts_.begin(), static_cast<std::ptrdiff_t>(*next));
+  Step step;
+  bool failed = false;
+  lock.unlock();
+  try {
+    step = context.step();
+  } catch (...) {
+    failed = true;
+    step.endings = context.fail_all(std::current_exception());
+  }
+  lock.lock();
+  account(context, step);
+  if (failed) drop_failed(context);
+  for (const Ending& ending : step.endings) ending.announce();
+}
+
+void Scheduler::drop_failed(Context& context) {
+  note("context_failed", context.id(), ledger_.release(context.id()), "a decode failed");
+  used_s_.erase(&context);
+  contexts_.remove_if([&](const auto& other) { return other.get() == &context; });
+  changed_ = true;
 }
 
 void Scheduler::account(Context& context, const Step& step) {
@@ -149,8 +159,15 @@ void Scheduler::account(Context& context, const Step& step) {
   totals_.prefill_tokens += step.prefill_tokens;
   totals_.completion_tokens += step.completion_tokens;
   totals_.finished += step.endings.size();
-  totals_.busy_s += step.seconds;
-  recent_.observe(seconds_between(began_, Clock::now()), totals_);
+  const auto now = Clock::now();
+  totals_.busy_s += step.decode_s + step.sample_s;
+  if (stepped_at_) {
+    const double round_s = seconds_between(*stepped_at_, now);
+    totals_.overhead_s += std::max(0.0, round_s - step.decode_s - step.sample_s);
+  }
+  stepped_at_ = now;
+  used_s_[&context] += step.seconds;
+  recent_.observe(seconds_between(began_, now), totals_);
   if (const auto model = models_.find(context.model().id)) model->last_used = context.last_used();
   if (step.endings.empty()) return;
   true_up(context);
@@ -164,9 +181,10 @@ void Scheduler::fail_everything() {
     std::ranges::move(context->fail_all(error), std::back_inserter(endings));
     ledger_.release(context->id());
   }
-  for (const auto& request : queue_) endings.push_back({request, "", error});
+  for (const auto& waiting : queue_) endings.push_back({waiting.request, "", error});
   for (const auto& [id, model] : models_.all()) ledger_.release(id);
   contexts_.clear();
+  used_s_.clear();
   models_ = ModelStore();
   queue_.clear();
   wanted_holds_.clear();

@@ -126,7 +126,7 @@ Snapshot Scheduler::snapshot() {
   for (const auto& context : contexts_) {
     view.contexts.push_back(
         {context->id(), context->model().id, context->spec().n_ctx, context->spec().n_seq,
-         context->active(), ledger_.held(context->id(), Kind::kv),
+         context->active(), context->parked(), ledger_.held(context->id(), Kind::kv),
          ledger_.held(context->id(), Kind::compute), seconds_between(context->last_used(), now)});
   }
   for (const auto& request : live_) {

@@ -79,10 +79,18 @@ enum class LoadMode { real, dry };  // dry: metadata and vocabulary, no weights 
 ModelHandle load_model(const std::string& path, const Device& device, LoadMode mode,
                        const std::function<bool()>& keep_going = {});
 
-// Throws Error with the library's reason, which is usually that an allocation failed. A decode is
-// abandoned when `abort` answers true while it runs (CPU only).
+// What the library asks during a decode. It is abandoned when `abort` answers true (CPU only);
+// `on_node` sees the nodes of the graph as they are computed (ggml_backend_sched_eval_callback).
+struct ContextCallbacks {
+  ggml_abort_callback abort = nullptr;
+  void* abort_data = nullptr;
+  ggml_backend_sched_eval_callback on_node = nullptr;
+  void* on_node_data = nullptr;
+};
+
+// Throws Error with the library's reason, which is usually that an allocation failed.
 ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int32_t threads,
-                           ggml_abort_callback abort = nullptr, void* abort_data = nullptr);
+                           const ContextCallbacks& callbacks = {});
 
 // What the library has allocated for the context and the weights under it or, after a dry load,
 // would allocate.

@@ -2,6 +2,7 @@
 // until the scheduler evicts them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -12,10 +13,19 @@
 
 namespace lmx {
 
+// What whoever brings a model's weights to the device asks of the contexts made upon it: to see the
+// nodes of their graphs, and to be called before each decode, on the scheduler's thread.
+struct DecodeHooks {
+  ggml_backend_sched_eval_callback on_node = nullptr;
+  void* data = nullptr;
+  std::function<void()> before_decode;
+};
+
 struct ResidentModel {
   std::string id;
   FileIdentity file;
   ModelHandle handle;
+  DecodeHooks hooks;
   double load_s = 0;
   Clock::time_point last_used;
 };

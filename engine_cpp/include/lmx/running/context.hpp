@@ -1,18 +1,20 @@
 // A context and the sequences that share it: one slot for each running request, one decode for all
-// of them together.
+// of them together. What has ended stays in its slot, so that the next may go on from there.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "lmx/llama/models.hpp"
+#include "lmx/running/batch.hpp"
 #include "lmx/running/request.hpp"
-#include "lmx/text/sampling.hpp"
-#include "lmx/text/text_stream.hpp"
+#include "lmx/running/reuse.hpp"
+#include "lmx/running/slot.hpp"
 
 namespace lmx {
 
@@ -26,40 +28,37 @@ struct Ending {
   void announce() const;
 };
 
-// What one decode did.
+// What one decode did. Of its `seconds` the library took `decode_s`, the choice of tokens
+// `sample_s`.
 struct Step {
   std::uint32_t sequences = 0;  // in the batch
   std::uint32_t prefill_tokens = 0;
   std::uint32_t completion_tokens = 0;
   double seconds = 0;
+  double decode_s = 0;
+  double sample_s = 0;
   std::vector<Ending> endings;
 };
 
-// The sequence of one request.
-struct Slot {
-  std::shared_ptr<Request> request;
-  SamplerChain sampler;
-  TextStream text;
-  std::optional<Grammar> grammar;
-  std::uint32_t n_past = 0;    // tokens whose keys and values are in the cache
-  llama_token next_token = 0;  // sampled but not yet decoded
-  std::int32_t output_row = -1;
-
-  bool prefilling() const { return n_past < request->spec().prompt.size(); }
+struct ContextOptions {
+  std::int32_t threads = 1;
+  std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
 };
 
-// Belongs to the scheduler thread, except for the const members.
+// Belongs to the scheduler thread, except for the const members that return copies.
 class Context {
  public:
   // Allocates; the bytes must have been reserved. Throws Error when an allocation fails.
   Context(std::string id, std::shared_ptr<ResidentModel> model, const ContextSpec& spec,
-          std::int32_t threads);
+          const ContextOptions& options);
   ~Context();
 
   const std::string& id() const { return id_; }
   const ResidentModel& model() const { return *model_; }
   const ContextSpec& spec() const { return spec_; }
+  const MemoryTraits& memory() const { return memory_; }
   std::uint32_t active() const { return active_.load(); }
+  std::uint32_t parked() const { return parked_.load(); }
   std::uint32_t free_slots() const { return spec_.n_seq - active(); }
   double build_s() const { return build_s_; }
   Clock::time_point last_used() const { return last_used_.load(); }
@@ -69,37 +68,70 @@ class Context {
   // Decodes the largest batch once, so that a device allocates whatever it allocates lazily.
   void warm_up();
 
-  void add(std::shared_ptr<Request> request);
+  // The slots as the choice among them sees them. `session` is that of the request.
+  std::vector<Held> held(const std::string& session) const;
+  const std::vector<Slot>& slots() const { return slots_; }
 
-  // One decode for all slots. The slots of requests that ended are free again. Throws Error when
-  // the decode failed; the context is then of no more use.
+  // A generation in the state before its first token.
+  std::unique_ptr<Generation> begin(std::shared_ptr<Request> request) const;
+
+  // Lets it run in a slot that is not running, from the first `keep` tokens that the slot holds.
+  void add(std::unique_ptr<Generation> generation, std::uint32_t index, std::uint32_t keep);
+
+  // Takes the generation out; its sequence stays parked.
+  std::unique_ptr<Generation> suspend(std::uint32_t index);
+
+  // Forgets what is parked in the slot.
+  void clear(std::uint32_t index);
+
+  // Whether a slot has something to decode now.
+  bool runnable() const;
+
+  // One decode for all slots that may share it. The slots of requests that ended are parked. Throws
+  // Error when the decode failed; the context is then of no more use.
   Step step();
 
   // Ends all requests with this error.
   std::vector<Ending> fail_all(const std::exception_ptr& error);
 
- private:
-  struct Batch;
+  // Seconds that prefilling so many tokens would take, from what was seen.
+  double prefill_s(std::uint32_t tokens) const { return prefill_token_s_ * tokens; }
 
+ private:
   static bool should_abort(void* self);
   void retire_ended(Step& step);
-  void fill_batch(Step& step);
-  void decode_batch();
+  void fill_batch();
+  std::vector<std::uint32_t> next_turn();
+  void add_streams(const std::vector<std::uint32_t>& turn);
+  void add_prompts(const std::vector<std::uint32_t>& turn);
+  void add_to_batch(std::uint32_t index, std::uint32_t n);
+  bool decode_batch();
+  void advance(Step& step);
+  void recover_after_abort();
+  void learn_speed(const Step& step, bool streams);
   void sample(std::uint32_t index, Step& step);
   llama_token choose(Slot& slot, const float* logits);
   void accept(std::uint32_t index, llama_token token, Step& step);
+  std::uint32_t trim(std::uint32_t index, std::uint32_t n);
+  void park(std::uint32_t index);
   Ending end(std::uint32_t index, const std::string& reason, std::exception_ptr error);
 
   const std::string id_;
   const std::shared_ptr<ResidentModel> model_;
   const ContextSpec spec_;
+  const ContextOptions options_;
   const llama_vocab* vocab_;
   ContextHandle handle_;
+  MemoryTraits memory_;
   double build_s_ = 0;
   std::vector<Slot> slots_;
   std::unique_ptr<Batch> batch_;
+  std::uint32_t last_turn_ = 0;           // see next_turn()
+  double stream_s_ = 0;                   // of a decode for streams alone, smoothed
+  double prefill_token_s_ = 0;            // of a prompt's token, smoothed
   std::vector<const Request*> in_batch_;  // read by should_abort during a decode
   std::atomic<std::uint32_t> active_ = 0;
+  std::atomic<std::uint32_t> parked_ = 0;
   std::atomic<Clock::time_point> last_used_ = Clock::now();
 };
 

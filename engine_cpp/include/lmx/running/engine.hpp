@@ -18,6 +18,7 @@ struct EngineOptions {
   std::int32_t threads = 1;
   std::uint32_t max_slots = 8;
   double patience_s = 1.0;
+  std::uint32_t deterministic_batch = 1;  // as many as were proven to leave the bits as they are
 };
 
 struct Prompt {
@@ -30,6 +31,9 @@ struct Prompt {
   std::optional<double> deadline_s;
   std::optional<Grammar> grammar;
   std::optional<std::uint32_t> logprobs;
+  std::string session;
+  std::string mode = "throughput";  // or "deterministic"
+  std::size_t max_unread = 1U << 16;
 };
 
 // A job to plan for: a context of this kind on this model file.

@@ -24,8 +24,14 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_between(Clock::time_point from, Clock::time_point to);
 
+// How a request is decoded: with all others of its context in one batch, or so that its bits do not
+// depend on what else runs.
+enum class Mode { throughput, deterministic };
+
 struct RequestSpec {
   std::uint64_t id = 0;
+  std::string session;  // the conversation that it continues; empty: none
+  Mode mode = Mode::throughput;
   std::shared_ptr<const DryModel> model;
   std::string model_id;
   ContextSpec context;  // with n_seq = 1
@@ -36,10 +42,12 @@ struct RequestSpec {
   std::vector<std::string> stops;
   std::optional<Grammar> grammar;
   std::optional<std::uint32_t> logprobs;  // likeliest tokens to tell beside each chosen one
+  std::size_t max_unread = 1U << 16;      // bytes of text that a slow reader may leave behind
   std::optional<Clock::time_point> deadline;
 };
 
-enum class Phase { queued, loading, prefill, decode, done };
+// suspended: others had waited long enough for its memory; it goes on by itself.
+enum class Phase { queued, loading, prefill, decode, suspended, done };
 
 const char* phase_name(Phase phase);
 
@@ -47,8 +55,9 @@ struct Result {
   std::string text;
   std::string finish_reason;  // "stop" (end of turn or stop string) or "length"
   std::uint32_t prompt_tokens = 0;
+  std::uint32_t cached_tokens = 0;  // of the prompt, that needed no prefill
   std::uint32_t completion_tokens = 0;
-  double wait_s = 0;  // until there was memory and a slot for it
+  double wait_s = 0;  // until there was memory and a slot for it, or while it was suspended
   double load_s = 0;  // loading weights and making its context
   double prefill_s = 0;
   double decode_s = 0;
@@ -65,7 +74,7 @@ struct Progress {
 
 class Request {
  public:
-  // `wake` is called after cancel(), so that a sleeping scheduler looks again.
+  // `wake` is called when the scheduler, should it sleep, has to look again.
   Request(RequestSpec spec, std::function<void()> wake);
 
   const RequestSpec& spec() const { return spec_; }
@@ -73,7 +82,8 @@ class Request {
 
   // Consumer. next() gives the text that has come since the last call, empty at the end, nothing
   // when `timeout` passed first; result() the same for the whole. Both throw what ended a failed
-  // request, next() only after the text before it was taken.
+  // request, next() only after the text before it was taken. Once next() has been called, a text
+  // that nobody takes is held up at `max_unread` bytes, until it is taken or result() is called.
   std::optional<std::string> next(std::chrono::milliseconds timeout);
   std::optional<Result> result(std::chrono::milliseconds timeout);
   void cancel();
@@ -81,10 +91,12 @@ class Request {
   Progress progress() const;
 
   // Producer.
+  bool throttled() const { return throttled_.load(std::memory_order_relaxed); }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
   void enter(Phase phase);
   void emit(const std::string& text);
   void count_token();
+  void set_cached_tokens(std::uint32_t n);
   void add_logprob(TokenLogprob logprob);
   void finish(const std::string& reason);
   void fail(std::exception_ptr error);
@@ -96,12 +108,15 @@ class Request {
   const std::function<void()> wake_;
   const Clock::time_point submitted_at_ = Clock::now();
   std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> throttled_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Phase phase_ = Phase::queued;
   Clock::time_point phase_began_ = submitted_at_;
   std::size_t taken_ = 0;  // bytes of result_.text that the consumer has had
+  bool read_in_pieces_ = false;
+  bool wanted_whole_ = false;
   Result result_;
   std::exception_ptr error_;
 };

@@ -20,6 +20,7 @@
 #include "lmx/memory/ledger.hpp"
 #include "lmx/memory/planner.hpp"
 #include "lmx/running/context.hpp"
+#include "lmx/running/fairness.hpp"
 #include "lmx/running/recent.hpp"
 #include "lmx/running/request.hpp"
 #include "lmx/running/snapshot.hpp"
@@ -30,8 +31,18 @@ struct SchedulerOptions {
   Device device;
   Bytes cap = 0;
   std::int32_t threads = 1;
-  std::uint32_t max_slots = 8;  // sequences of one context
-  double patience_s = 1.0;      // wait after which later requests may not overtake
+  std::uint32_t max_slots = 8;    // sequences of one context
+  double patience_s = 1.0;        // wait after which later requests may not overtake
+  std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
+};
+
+// A request that has no slot: new, or suspended in the middle of its generation.
+struct Waiting {
+  std::shared_ptr<Request> request;
+  std::unique_ptr<Generation> generation;  // null while nothing was generated
+  Clock::time_point since;
+
+  const RequestSpec& spec() const { return request->spec(); }
 };
 
 enum class HoldMode { now, wait, fact };
@@ -85,9 +96,12 @@ class Scheduler {
   using Contexts = std::list<std::unique_ptr<Context>>;
 
   void run();
+  bool anything_runnable() const;
+  std::vector<Share> shares() const;
   void refuse_ended_requests();
   std::optional<Clock::time_point> next_wake() const;
-  void step_contexts(Lock& lock);
+  void step_next(Lock& lock);
+  void drop_failed(Context& context);
   void fail_everything();
 
   // A hold that waits for its bytes.
@@ -102,10 +116,10 @@ class Scheduler {
   bool start_first_admissible(Lock& lock);
   bool anybody_waits() const { return !queue_.empty() || !wanted_holds_.empty(); }
   bool grant(const Decision& decision);
-  void start(const std::shared_ptr<Request>& request, const Decision& decision, Lock& lock);
-  void build(const std::shared_ptr<Request>& request, Lock& lock);
-  bool reserve_and_build(const std::shared_ptr<Request>& request, std::uint32_t n_seq,
-                         const Footprint& needs, Lock& lock);
+  void start(Waiting waiting, const Decision& decision, Lock& lock);
+  void place(Waiting waiting, Context& context);
+  void build(Waiting waiting, Lock& lock);
+  bool reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const Footprint& needs, Lock& lock);
   std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
   std::vector<std::pair<std::uint32_t, Footprint>> slot_choices(const RequestSpec& spec,
                                                                 std::uint32_t waiting,
@@ -130,17 +144,19 @@ class Scheduler {
   // Guarded by mutex_. Contexts and models are changed only by the scheduler's thread, which
   // therefore reads them without it; it is never held during a load or a decode.
   std::mutex mutex_;
-  std::list<std::shared_ptr<Request>> queue_;
+  std::list<Waiting> queue_;
   std::list<std::shared_ptr<Request>> live_;  // queued or running
   std::list<WantedHold> wanted_holds_;
   Ledger ledger_;
   ForeignMemory foreign_;
   ModelStore models_;
   Contexts contexts_;
+  std::map<const Context*, double> used_s_;  // of the device's time, by context
   std::map<FileIdentity, std::string> model_ids_;
   std::deque<Event> events_;
   Totals totals_;
   RecentWork recent_;
+  std::optional<Clock::time_point> stepped_at_;  // end of the last decode, if one follows it
   std::uint64_t contexts_made_ = 0;
   bool changed_ = false;  // something that may let a waiting request start
   bool closed_ = false;

@@ -26,6 +26,7 @@ struct ContextView {
   std::uint32_t n_ctx = 0;
   std::uint32_t slots = 0;
   std::uint32_t active = 0;
+  std::uint32_t parked = 0;  // slots that keep what an ended request computed
   Bytes kv_bytes = 0;
   Bytes compute_bytes = 0;
   double idle_s = 0;
@@ -50,7 +51,8 @@ struct Event {
   std::string reason;
 };
 
-// Since the engine started. `busy_s` is the time spent in decodes.
+// Since the engine started. `busy_s` is the time spent in decodes and the choice of tokens,
+// `overhead_s` what the scheduler itself took beside that while it was decoding.
 struct Totals {
   std::uint64_t requests = 0;
   std::uint64_t finished = 0;
@@ -60,6 +62,7 @@ struct Totals {
   std::uint64_t prefill_tokens = 0;
   std::uint64_t completion_tokens = 0;
   double busy_s = 0;
+  double overhead_s = 0;
 };
 
 // Of the last `window_s` seconds (see RecentWork). `batch`: sequences of a decode, on average;

@@ -210,6 +210,8 @@ class Result:
     @property
     def prompt_tokens(self) -> int: ...
     @property
+    def cached_tokens(self) -> int: ...
+    @property
     def completion_tokens(self) -> int: ...
     @property
     def wait_s(self) -> float: ...
@@ -239,7 +241,13 @@ class Request:
 
 class Engine:
     def __init__(
-        self, device: str, cap: int | None, threads: int, max_slots: int, patience_s: float
+        self,
+        device: str,
+        cap: int | None,
+        threads: int,
+        max_slots: int,
+        patience_s: float,
+        deterministic_batch: int,
     ) -> None: ...
     def submit(
         self,
@@ -252,6 +260,9 @@ class Engine:
         deadline_s: float | None,
         grammar: Grammar | None,
         logprobs: int | None,
+        session: str,
+        mode: str,
+        max_unread: int,
     ) -> Request: ...
     def plan(self, jobs: Sequence[tuple[str, tuple[str, ContextSpec]]]) -> list[Decision]: ...
     def fits(self, model: str, context: ContextSpec) -> Decision: ...

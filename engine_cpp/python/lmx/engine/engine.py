@@ -27,6 +27,8 @@ from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import Snapshot
 
+Mode = Literal["throughput", "deterministic"]
+
 MAX_LOGPROBS = 20
 N_UBATCH = 512  # prompt tokens of one decode
 
@@ -52,17 +54,21 @@ class Engine:
         *,
         max_slots: int = 8,
         patience_s: float = 1.0,
+        deterministic_batch: int = 1,
     ) -> None:
         if cap_bytes is not None and not 0 < cap_bytes < 2**64:
             raise InvalidRequest(f"cap_bytes is {cap_bytes} but must be more than 0")
         if not 0 < max_slots < 2**31 or (threads is not None and not 0 < threads < 2**31):
             raise InvalidRequest("threads and max_slots must be 1 or more")
+        if not 0 < deterministic_batch < 2**31:
+            raise InvalidRequest("deterministic_batch must be 1 or more")
         self._core = _core.Engine(
             device,
             cap_bytes,
             max(1, cpu_count() - 1) if threads is None else threads,
             max_slots,
             patience_s,
+            deterministic_batch,
         )
         # The engine's thread must not outlive the interpreter.
         self._close_at_exit = _closer(self._core)
@@ -84,6 +90,9 @@ class Engine:
         grammar: str | None = None,
         json_schema: Mapping[str, Any] | None = None,
         logprobs: int | None = None,
+        session: str | None = None,
+        mode: Mode = "throughput",
+        max_unread: int = 65536,
     ) -> Request:
         """Queues a generation and returns at once; it starts when the memory for it is there.
 
@@ -91,6 +100,11 @@ class Engine:
         template. The text follows ``grammar`` (GBNF) or ``json_schema`` where one is given: ended
         by "stop" it is complete, ended by "length" it is the beginning of one that would be.
         ``logprobs`` (0 to 20) asks for the probability of each token and of so many rivals.
+
+        ``session`` names the conversation that this continues: what it begins with and was computed
+        before is not computed again. With ``mode="deterministic"`` the same request gives the same
+        bits whatever else runs, at the price of a decode of its own for each token. A text that
+        is read in pieces is held up while ``max_unread`` bytes of it have not been taken.
 
         Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
         larger than the cap.
@@ -101,6 +115,8 @@ class Engine:
             raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
         if logprobs is not None and not 0 <= logprobs <= MAX_LOGPROBS:
             raise InvalidRequest(f"logprobs is {logprobs} but must be from 0 to {MAX_LOGPROBS}")
+        if not 0 < max_unread < 2**63:
+            raise InvalidRequest(f"max_unread is {max_unread} but must be 1 or more")
         request = self._core.submit(
             info.path,
             text,
@@ -111,6 +127,9 @@ class Engine:
             deadline_s,
             to_core(grammar, json_schema),
             logprobs,
+            encodable(session or ""),
+            mode,
+            max_unread,
         )
         forward_logs()
         return Request(request, with_logprobs=logprobs is not None)

@@ -10,7 +10,7 @@ from lmx.engine import _core
 from lmx.engine._log import forward_logs
 
 FinishReason = Literal["stop", "length"]
-Phase = Literal["queued", "loading", "prefill", "decode", "done"]
+Phase = Literal["queued", "loading", "prefill", "decode", "suspended", "done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class TokenLogprob:
 class Result:
     """A finished generation. Times are seconds: waiting for memory, loading, prompt, tokens.
 
+    ``cached_tokens`` of the prompt had been computed before and were not computed again.
     ``logprobs`` has an entry for each completion token, the end of turn included, when they were
     asked for.
     """
@@ -41,6 +42,7 @@ class Result:
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
     wait_s: float
     load_s: float
@@ -92,6 +94,7 @@ class Request:
             text=result.text,
             finish_reason=cast(FinishReason, result.finish_reason),
             prompt_tokens=result.prompt_tokens,
+            cached_tokens=result.cached_tokens,
             completion_tokens=result.completion_tokens,
             wait_s=result.wait_s,
             load_s=result.load_s,

@@ -27,6 +27,7 @@ class ContextView(TypedDict):
     n_ctx: int
     slots: int
     active: int
+    parked: int
     kv_bytes: int
     compute_bytes: int
     idle_s: float
@@ -70,6 +71,7 @@ class Totals(TypedDict):
     prefill_tokens: int
     completion_tokens: int
     busy_s: float
+    overhead_s: float
     tokens_per_s: float
 
 

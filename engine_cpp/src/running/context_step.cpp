@@ -1,0 +1,263 @@
+// One decode of a context: who takes part, what comes of it.
+#include <algorithm>
+#include <limits>
+
+#include "lmx/base/errors.hpp"
+#include "lmx/running/context.hpp"
+#include "lmx/running/fairness.hpp"
+
+namespace lmx {
+namespace {
+
+// Rejects NaN and +inf; -inf is how some models rule a token out.
+bool usable(const float* logits, std::int32_t n) {
+  return logits != nullptr && std::all_of(logits, logits + n, [](float logit) {
+           return logit <= std::numeric_limits<float>::max();
+         });
+}
+
+bool may_decode(const Slot& slot) {
+  return slot.running() && !slot.generation->request->throttled();
+}
+
+}  // namespace
+
+bool Context::should_abort(void* self) {
+  const auto& requests = static_cast<const Context*>(self)->in_batch_;
+  return !requests.empty() &&
+         std::ranges::all_of(requests, [](const Request* request) { return request->cancelled(); });
+}
+
+bool Context::runnable() const {
+  return std::ranges::any_of(slots_, [](const Slot& slot) {
+    return may_decode(slot) || (slot.running() && slot.generation->request->cancelled());
+  });
+}
+
+Step Context::step() {
+  const auto began = Clock::now();
+  Step step;
+  retire_ended(step);
+  fill_batch();
+  step.sequences = static_cast<std::uint32_t>(in_batch_.size());
+  if (batch_->count() > 0) {
+    const bool streams = std::ranges::any_of(
+        slots_, [](const Slot& slot) { return slot.batched == 1 && slot.streaming(); });
+    if (model_->hooks.before_decode) model_->hooks.before_decode();
+    const auto decoding = Clock::now();
+    const bool done = decode_batch();
+    const auto decoded = Clock::now();
+    step.decode_s = seconds_between(decoding, decoded);
+    if (done) {
+      advance(step);
+      learn_speed(step, streams);
+      for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+        if (slots_[i].running() && slots_[i].output_row >= 0) sample(i, step);
+      }
+      step.sample_s = seconds_between(decoded, Clock::now());
+    } else {
+      recover_after_abort();
+    }
+  }
+  last_used_ = Clock::now();
+  step.seconds = seconds_between(began, last_used_);
+  return step;
+}
+
+void Context::retire_ended(Step& step) {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].running()) continue;
+    const Request& request = *slots_[i].generation->request;
+    const auto& deadline = request.spec().deadline;
+    std::exception_ptr error;
+    if (request.cancelled()) {
+      error = std::make_exception_ptr(Cancelled("the request was cancelled"));
+    } else if (deadline && Clock::now() >= *deadline) {
+      error = std::make_exception_ptr(DeadlineExceeded(
+          "the deadline passed while generating; allow more time or fewer tokens"));
+    }
+    if (error) step.endings.push_back(end(i, "", error));
+  }
+}
+
+void Context::fill_batch() {
+  batch_->clear();
+  in_batch_.clear();
+  for (Slot& slot : slots_) {
+    slot.batched = 0;
+    slot.output_row = -1;
+  }
+  const std::vector<std::uint32_t> turn = next_turn();
+  add_streams(turn);
+  add_prompts(turn);
+}
+
+// The slots of the next decode. Turn 0 is for all in throughput mode together; a deterministic
+// request in slot i has turn i + 1 for itself, or with as many others as were proven harmless.
+std::vector<std::uint32_t> Context::next_turn() {
+  std::vector<std::uint32_t> together;
+  std::vector<std::uint32_t> alone;
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (!may_decode(slots_[i])) continue;
+    (slots_[i].generation->exact() ? alone : together).push_back(i);
+  }
+  const auto next = std::ranges::upper_bound(alone, last_turn_, {}, [](auto i) { return i + 1; });
+  if (next == alone.end() && !together.empty()) {
+    last_turn_ = 0;
+    return together;
+  }
+  if (alone.empty()) return {};
+  std::rotate(alone.begin(), next == alone.end() ? alone.begin() : next, alone.end());
+  std::vector<std::uint32_t> turn = {alone.front()};
+  if (slots_[alone.front()].streaming()) {
+    for (std::size_t k = 1; k < alone.size() && turn.size() < options_.exact_batch; ++k) {
+      if (alone[k] > turn.back() && slots_[alone[k]].streaming()) turn.push_back(alone[k]);
+    }
+  }
+  last_turn_ = turn.back() + 1;
+  return turn;
+}
+
+void Context::add_streams(const std::vector<std::uint32_t>& turn) {
+  for (std::uint32_t i : turn) {
+    if (slots_[i].streaming() && batch_->room() > 0) add_to_batch(i, 1);
+  }
+}
+
+// An exact prefill is cut at the multiples of a chunk from position 0, and what was generated
+// before a suspension is decoded token by token as it was then.
+void Context::add_prompts(const std::vector<std::uint32_t>& turn) {
+  const bool streams_are_running = batch_->count() > 0;
+  std::uint32_t budget = streams_are_running
+                             ? prefill_bite(stream_s_, prefill_token_s_, batch_->capacity())
+                             : batch_->capacity();
+  for (std::uint32_t i : turn) {
+    const Slot& slot = slots_[i];
+    if (slot.streaming()) continue;
+    std::uint32_t n = std::min({slot.behind(), budget, batch_->room()});
+    if (slot.generation->exact()) {
+      n = exact_bite(slot.n_past, slot.generation->prompt_size(), memory_.chunk);
+    }
+    if (n == 0) break;
+    add_to_batch(i, n);
+    budget -= std::min(n, budget);
+  }
+}
+
+void Context::add_to_batch(std::uint32_t index, std::uint32_t n) {
+  Slot& slot = slots_[index];
+  const Generation& generation = *slot.generation;
+  for (std::uint32_t position = slot.n_past; position < slot.n_past + n; ++position) {
+    const bool last = position + 1 == generation.size();
+    const auto row = batch_->add(generation.tokens[position], position, index, last);
+    if (last) slot.output_row = row;
+  }
+  slot.batched = n;
+  in_batch_.push_back(generation.request.get());
+}
+
+// False when it was abandoned because all who took part are cancelled.
+bool Context::decode_batch() {
+  const std::int32_t status = llama_decode(handle_.get(), batch_->tokens());
+  llama_synchronize(handle_.get());
+  in_batch_.clear();
+  constexpr std::int32_t kAborted = 2;
+  if (status == 0 || status == kAborted) return status == 0;
+  throw Error("a decode of " + std::to_string(batch_->count()) + " tokens failed with status " +
+              std::to_string(status) + "; the device may be out of memory, lower the cap");
+}
+
+void Context::advance(Step& step) {
+  for (Slot& slot : slots_) {
+    if (slot.batched == 0) continue;
+    const std::uint32_t from = slot.n_past;
+    slot.n_past += slot.batched;
+    if (slot.batched > 1 || !slot.streaming()) {
+      const std::uint32_t prompt = slot.generation->prompt_size();
+      step.prefill_tokens += std::min(slot.n_past, prompt) - std::min(from, prompt);
+    }
+    const bool whole_chunk =
+        slot.generation->exact() && from == slot.exact_until && slot.n_past - from == memory_.chunk;
+    if (whole_chunk) slot.exact_until = slot.n_past;
+  }
+}
+
+// An abandoned decode leaves those of its parts in the cache that were complete.
+void Context::recover_after_abort() {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    if (slot.batched == 0) continue;
+    slot.output_row = -1;
+    const auto last =
+        llama_memory_seq_pos_max(llama_get_memory(handle_.get()), static_cast<llama_seq_id>(i));
+    const auto there = static_cast<std::uint32_t>(last + 1);
+    const bool plausible = there >= slot.n_past && there <= slot.n_past + slot.batched;
+    slot.n_past = plausible && memory_.can_trim ? there : trim(i, 0);
+    slot.exact_until = std::min(slot.exact_until, slot.n_past);
+  }
+}
+
+void Context::learn_speed(const Step& step, bool streams) {
+  const auto smooth = [](double old, double seen) {
+    return old == 0 ? seen : 0.8 * old + 0.2 * seen;
+  };
+  if (step.prefill_tokens == 0) {
+    stream_s_ = smooth(stream_s_, step.decode_s);
+  } else if (!streams || step.decode_s > stream_s_) {
+    const double for_prompts = streams ? step.decode_s - stream_s_ : step.decode_s;
+    prefill_token_s_ = smooth(prefill_token_s_, for_prompts / step.prefill_tokens);
+  }
+}
+
+void Context::sample(std::uint32_t index, Step& step) {
+  Slot& slot = slots_[index];
+  const float* logits = llama_get_logits_ith(handle_.get(), slot.output_row);
+  if (!usable(logits, llama_vocab_n_tokens(vocab_))) {
+    const ModelFileError error(model_->file.path +
+                               ": computes numbers that are not finite; the file is damaged");
+    step.endings.push_back(end(index, "", std::make_exception_ptr(error)));
+    clear(index);
+    return;
+  }
+  if (!slot.generation->answering) slot.generation->request->enter(Phase::decode);
+  slot.generation->answering = true;
+  try {
+    accept(index, choose(slot, logits), step);
+  } catch (...) {  // of the grammar: only this request's own affair
+    step.endings.push_back(end(index, "", std::current_exception()));
+  }
+}
+
+llama_token Context::choose(Slot& slot, const float* logits) {
+  Generation& generation = *slot.generation;
+  const llama_token token =
+      generation.grammar
+          ? sample_within(generation.sampler.get(), *generation.grammar, vocab_, logits)
+          : llama_sampler_sample(generation.sampler.get(), handle_.get(), slot.output_row);
+  if (const auto& n_top = generation.request->spec().logprobs) {
+    generation.request->add_logprob(logprob_of(vocab_, logits, token, *n_top));
+  }
+  return token;
+}
+
+void Context::accept(std::uint32_t index, llama_token token, Step& step) {
+  Generation& generation = *slots_[index].generation;
+  Request& request = *generation.request;
+  generation.tokens.push_back(token);
+  request.count_token();
+  step.completion_tokens += 1;
+  bool stopped = llama_vocab_is_eog(vocab_, token);
+  if (!stopped) {
+    const std::string piece = piece_of(vocab_, token);
+    if (generation.grammar) generation.grammar->accept(piece);
+    request.emit(generation.text.push(piece));
+    stopped = generation.text.stopped() || (generation.grammar && generation.grammar->must_end());
+  }
+  const bool full =
+      generation.produced() >= request.spec().max_tokens || slots_[index].n_past >= spec_.n_ctx;
+  if (!stopped && !full) return;
+  request.emit(generation.text.flush());
+  step.endings.push_back(end(index, stopped ? "stop" : "length", nullptr));
+}
+
+}  // namespace lmx
