@@ -1,0 +1,73 @@
+"""Puts a provider's worker together: pools, limited intake, calls on one event loop."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from lmx.workers.cloud.calls import Calls
+from lmx.workers.cloud.flights import Flights
+from lmx.workers.cloud.intake import CloudIntake
+from lmx.workers.cloud.provider import Provider
+from lmx.workers.intake import Intake
+from lmx.workers.process import WorkerProcess
+from lmx.workers.settlement import settle
+from lmx.workflows.config import Settings
+from lmx.workflows.database.connect import Database
+from lmx.workflows.lease import Lease
+from lmx.workflows.names import GENERATE
+from lmx.workflows.operations import Operation
+from lmx.workflows.providers.pricing import load_prices
+
+#: Calls that one process has in flight.
+IN_FLIGHT: Final = 64
+#: Threads that hand calls over to the event loop.
+_THREADS: Final = 2
+
+
+class CloudWorker:
+    """The parts of a provider's worker that its intake and its calls share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        queue: str,
+        providers: Mapping[str, Provider],
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
+        self._settings = settings
+        self._providers = providers
+        self._intake: CloudIntake | None = None
+        self.process = WorkerProcess(
+            settings,
+            database,
+            queue,
+            _THREADS,
+            intake=self._make_intake,
+            held=in_flight,
+            on_stop=self._land,
+        )
+        calls = Calls(providers, load_prices(settings.home), lambda task: self._claims.place(task))
+        self._flights = Flights(calls, self.process.running, self._settle, self._failed)
+        self.process.executor.detached = {GENERATE: self._flights.begin}
+        self._flights.start()
+
+    @property
+    def _claims(self) -> CloudIntake:
+        assert self._intake is not None
+        return self._intake
+
+    def _make_intake(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> Intake:
+        intake = CloudIntake(queue, prefetch, worker_id)
+        intake.due_in = lambda seconds: self.process.committer.due_in(queue, seconds)
+        self._intake = intake
+        return intake
+
+    def _settle(self, lease: Lease, operations: list[Operation]) -> None:
+        settle(self.process.committer, self._claims, lease, operations)
+
+    def _failed(self, lease: Lease, error: BaseException) -> list[Operation]:
+        self.process.executor.fail(lease, error)
+        return lease.outcome or []
+
+    def _land(self) -> None:
+        self._flights.stop(self._settings.shutdown_grace_s)

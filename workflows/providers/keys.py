@@ -1,0 +1,76 @@
+"""The keys of provider accounts: from the environment, or from a file that only its owner can read.
+
+`$LMX_HOME/keys.toml` has a table for each provider:
+
+    [anthropic]
+    default = "sk-ant-..."
+
+A key never leaves the process that reads it: it is not logged, stored or shown.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lmx.workflows.errors import ConfigError
+from lmx.workflows.providers import toml
+from lmx.workflows.providers.catalog import Account
+
+_FILE = "keys.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A secret that does not show itself: only `reveal` gives its text."""
+
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The key itself, for the header of a request and nothing else."""
+        return self._text
+
+    def redact(self, text: str) -> str:
+        """`text` without the key, should a provider have quoted it."""
+        return text.replace(self._text, "[key]") if self._text else text
+
+    def __str__(self) -> str:
+        return "[key]"
+
+
+def read_key(account: Account, home: Path, environ: Mapping[str, str] | None = None) -> Key:
+    """The account's key. A server that speaks OpenAI's protocol may do without one.
+
+    Raises ConfigError, saying where the key was looked for.
+    """
+    env = os.environ if environ is None else environ
+    if account.key_env and (text := env.get(account.key_env, "").strip()):
+        return Key(text)
+    if text := _from_file(account, home):
+        return Key(text)
+    if account.provider == "openai":
+        return Key("")
+    places = [f"[{account.provider}] {account.name} in {home / _FILE}"]
+    if account.key_env:
+        places.insert(0, account.key_env)
+    raise ConfigError(
+        f"there is no key for the account {account.provider}/{account.name}",
+        hint=f"set {' or '.join(places)}",
+    )
+
+
+def _from_file(account: Account, home: Path) -> str | None:
+    path = home / _FILE
+    if not path.exists():
+        return None
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigError(
+            f"{path} can be read by others (mode {mode:o})", hint=f"run: chmod 600 {path}"
+        )
+    table = toml.own(home, _FILE).get(account.provider, {})
+    text = table.get(account.name) if isinstance(table, dict) else None
+    if text is not None and not isinstance(text, str):
+        raise ConfigError(f"{path}: the key of {account.provider}/{account.name} is no text")
+    return text.strip() if text else None
