@@ -20,7 +20,7 @@ from dramatiq.errors import ConnectionFailed
 
 from lmx.workers.broker import PostgresBroker
 from lmx.workers.delivery import EXECUTE, Delivery
-from lmx.workers.executor import Body, Executor
+from lmx.workers.executor import Body, DetachedBody, Executor
 from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.running import Running
 from lmx.workers.watchdog import Watchdog
@@ -71,7 +71,9 @@ class ProcessPort:
 class WorkerProcess:
     """Serves `queue`. `bodies` are for tasks that are no registered functions.
 
-    `on_beat` runs with every heartbeat, on its connection; `on_stop` when all else has stopped.
+    `detached` bodies need `threads` only to begin, and not one for each slot. `on_beat` runs with
+    every heartbeat, on its connection; `on_drain` when nothing new begins any more and outcomes can
+    still be recorded, `on_stop` when all else has stopped.
     """
 
     settings: Settings
@@ -79,9 +81,13 @@ class WorkerProcess:
     queue: str
     slots: int
     bodies: Mapping[str, Body] = field(default_factory=dict)
+    detached: Mapping[str, DetachedBody] = field(default_factory=dict)
+    threads: int | None = None
     intake: IntakeFactory = Intake
     on_beat: Callable[[psycopg.Connection[Any]], None] | None = None
+    on_drain: Callable[[], None] | None = None
     on_stop: Callable[[], None] | None = None
+    executor: Executor = field(init=False)
     broker: PostgresBroker = field(init=False)
     running: Running = field(default_factory=Running)
     _pool: HotPool = field(init=False)
@@ -110,12 +116,17 @@ class WorkerProcess:
             intake=self.intake,
             slots=self.slots,
         )
-        executor = Executor(self.database, ProcessPort(self.broker, self._pool), self.running)
-        executor.bodies = self.bodies
+        port = ProcessPort(self.broker, self._pool)
+        self.executor = Executor(
+            self.database, port, self.running, bodies=self.bodies, detached=self.detached
+        )
         as_actor = dramatiq.actor(actor_name=EXECUTE, queue_name=self.queue, broker=self.broker)
-        as_actor(executor.execute)
+        as_actor(self.executor.execute)
         self._worker = Worker(
-            self.broker, queues={self.queue}, worker_threads=self.slots, worker_timeout=200
+            self.broker,
+            queues={self.queue},
+            worker_threads=self.threads or self.slots,
+            worker_timeout=200,
         )
         # A bound for short tasks; while tasks take long, the broker holds no more than the slots.
         ahead = FETCH_AHEAD if self.intake is Intake else 1
@@ -147,6 +158,8 @@ class WorkerProcess:
         """
         self._give_back_unbegun()
         self._worker.stop(timeout=int(self.settings.shutdown_grace_s * 1000))
+        if self.on_drain is not None:
+            self.on_drain()
         self.broker.close()
         self._watchdog.stop()
         self._registration.stop()

@@ -14,9 +14,7 @@ from lmx.workflows.operations import Applied, Operation
 log = logging.getLogger("lmx.settlement")
 
 
-def settle(
-    committer: Committer, intake: Intake, lease: Lease, operations: list[Operation]
-) -> None:
+def settle(committer: Committer, intake: Intake, lease: Lease, operations: list[Operation]) -> None:
     """Post an outcome, or give the slot back of a lease that has none to record."""
     if operations:
         Settlement(committer, intake, lease, operations).post()

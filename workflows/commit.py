@@ -167,6 +167,10 @@ class Committer:
         self._heard(queue, None)
         self.wake()
 
+    def due_in(self, queue: str, seconds: float) -> None:
+        """Claim from `queue` again in so many seconds; for demands, while they claim."""
+        self._heard(queue, max(0.0, seconds))
+
     def request_reconcile(self) -> None:
         """Ask for a comparison of what the database says is leased here and what is held."""
         self._reconcile_wanted = True

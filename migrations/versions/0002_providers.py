@@ -35,14 +35,30 @@ ALTER TABLE lmx.tasks ADD COLUMN pool_id integer;
 CREATE INDEX tasks_pooled ON lmx.tasks (pool_id, rank, id)
     WHERE state = 'ready' AND pool_id IS NOT NULL;
 
--- What a cloud call is expected to use; `charged_at` is when its pool was last charged for it.
+-- What a cloud call may use of each dimension, at the most (`costs`), and what its pool was last
+-- charged for it: `charged` at the time `charged_at` on the pool's clock.
 CREATE TABLE lmx.calls (
     task_id    bigint PRIMARY KEY,
     pool_id    integer NOT NULL REFERENCES lmx.pools (id),
     model      text NOT NULL,
     costs      jsonb NOT NULL,
+    charged    jsonb,
     charged_at double precision
 ) WITH (fillfactor = 80);
+
+-- The cloud models that can be called, as the workers of their providers know them. `prices` are
+-- the rows of the price table of this version.
+CREATE TABLE lmx.cloud_models (
+    name          text PRIMARY KEY,
+    provider      text NOT NULL,
+    model_group   text NOT NULL,
+    context       integer NOT NULL CHECK (context > 0),
+    max_output    integer NOT NULL CHECK (max_output > 0),
+    features      text[] NOT NULL DEFAULT '{}',
+    prices        jsonb NOT NULL DEFAULT '[]',
+    price_version text NOT NULL DEFAULT '',
+    seen_at       timestamptz NOT NULL DEFAULT now()
+);
 
 -- What happened to a pool since its last claim, which folds it in and deletes it.
 CREATE TABLE lmx.pool_news (
@@ -64,7 +80,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    op.execute("DROP TABLE lmx.pool_news, lmx.calls")
+    op.execute("DROP TABLE lmx.pool_news, lmx.calls, lmx.cloud_models")
     op.execute("DROP INDEX lmx.tasks_pooled")
     op.execute("ALTER TABLE lmx.tasks DROP COLUMN pool_id")
     op.execute("DROP TABLE lmx.pools")

@@ -35,7 +35,7 @@ def admitted(pool: Pool, now: float, count: int = 100) -> int:
 
 def test_calls_start_in_their_order_until_one_limit_is_reached() -> None:
     decision = admit(pool(), 0.0, calls(15))
-    assert decision.admitted == list(range(1, 11))
+    assert list(decision.admitted) == list(range(1, 11))
     assert decision.wait is not None
     assert decision.wait.seconds == 1.0
     assert decision.wait.reason == "requests/min: 10 of 60 used"
@@ -43,7 +43,7 @@ def test_calls_start_in_their_order_until_one_limit_is_reached() -> None:
 
 def test_every_limit_has_a_say() -> None:
     decision = admit(pool(), 0.0, calls(5, tokens=400))
-    assert decision.admitted == [1, 2]
+    assert list(decision.admitted) == [1, 2]
     assert decision.wait is not None
     assert "input/min" in decision.wait.reason
 
@@ -52,12 +52,12 @@ def test_nobody_overtakes_a_call_that_waits() -> None:
     large, small = calls(1, tokens=900)[0], calls(3, tokens=1, first=2)
     first = admit(pool(), 0.0, calls(1, tokens=500, first=9))
     decision = admit(first.pool, 0.0, [large, *small])
-    assert decision.admitted == []
+    assert not decision.admitted
 
 
 def test_a_call_larger_than_a_limit_never_starts_and_holds_nobody_up() -> None:
     decision = admit(pool(), 0.0, [*calls(1, tokens=1001), *calls(1, first=2)])
-    assert decision.admitted == [2]
+    assert list(decision.admitted) == [2]
     assert decision.never == {1: "it needs 1001 of input/min, of which there are 1000"}
 
 
@@ -70,6 +70,19 @@ def test_an_overestimate_makes_room_when_the_real_amount_is_known() -> None:
         "real": {"requests": 1, "input_tokens": 100},
     }
     assert admitted(after(full.pool, News("used", 2.0, 1, data)), 2.0, 40) == 10
+
+
+def test_a_pool_learns_how_much_of_their_bounds_its_calls_use() -> None:
+    bounds = {"requests": 1, "input_tokens": 400}
+    data = {
+        "charged_at": 0.0,
+        "bound": bounds,
+        "estimate": bounds,
+        "real": {**bounds, "input_tokens": 100},
+    }
+    learnt = after(pool(), *(News("used", 200.0, 1, data) for _ in range(400)))
+    decision = admit(learnt, 300.0, calls(20, tokens=800))
+    assert [costs["input_tokens"] for costs in decision.admitted.values()] == [201] * 4
 
 
 def test_what_headers_say_only_lowers_what_is_left() -> None:
@@ -107,7 +120,7 @@ def test_a_refusal_without_a_time_exhausts_the_limit_that_it_names() -> None:
 def test_after_an_outage_one_probe_goes_first() -> None:
     down = after(pool(), *(News("failed", 0.0, n, {"kind": "overload"}) for n in (1, 2)))
     decision = admit(down, 5.0, calls(20, first=50))
-    assert decision.admitted == [50]
+    assert list(decision.admitted) == [50]
     assert decision.wait is not None
     assert "probe" in decision.wait.reason
     assert admitted(after(decision.pool, News("succeeded", 6.0, 50)), 6.0) == 10

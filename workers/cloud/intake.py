@@ -107,5 +107,5 @@ class CloudIntake(Intake):
             "wait": None if wait is None else wait.seconds,
             "reason": None if wait is None else wait.reason,
             "now": row.now,
-            "charged": decision.admitted,
+            "charged": {str(task): costs for task, costs in decision.admitted.items()},
         }

@@ -34,21 +34,19 @@ class CloudWorker:
         providers: Mapping[str, Provider],
         in_flight: int = IN_FLIGHT,
     ) -> None:
-        self._settings = settings
-        self._providers = providers
         self._intake: CloudIntake | None = None
         self.process = WorkerProcess(
             settings,
             database,
             queue,
-            _THREADS,
+            in_flight,
+            detached={GENERATE: lambda lease: self._flights.begin(lease)},
+            threads=_THREADS,
             intake=self._make_intake,
-            held=in_flight,
-            on_stop=self._land,
+            on_drain=lambda: self._flights.stop(settings.shutdown_grace_s),
         )
         calls = Calls(providers, load_prices(settings.home), lambda task: self._claims.place(task))
         self._flights = Flights(calls, self.process.running, self._settle, self._failed)
-        self.process.executor.detached = {GENERATE: self._flights.begin}
         self._flights.start()
 
     @property
@@ -68,6 +66,3 @@ class CloudWorker:
     def _failed(self, lease: Lease, error: BaseException) -> list[Operation]:
         self.process.executor.fail(lease, error)
         return lease.outcome or []
-
-    def _land(self) -> None:
-        self._flights.stop(self._settings.shutdown_grace_s)

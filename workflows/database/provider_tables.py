@@ -13,7 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from lmx.workflows.database.tables import metadata
 
@@ -47,7 +47,22 @@ calls = Table(
     Column("pool_id", Integer, ForeignKey("lmx.pools.id"), nullable=False),
     Column("model", Text, nullable=False),
     Column("costs", _JSON, nullable=False),
+    Column("charged", _JSON),
     Column("charged_at", Double),
+)
+
+cloud_models = Table(
+    "cloud_models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("model_group", Text, nullable=False),
+    Column("context", Integer, nullable=False),
+    Column("max_output", Integer, nullable=False),
+    Column("features", ARRAY(Text), nullable=False),
+    Column("prices", _JSON, nullable=False),
+    Column("price_version", Text, nullable=False),
+    Column("seen_at", _TIME, nullable=False),
 )
 
 pool_news = Table(

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from lmx.workflows.limits import breaker
+from lmx.workflows.limits.learning import expected
 from lmx.workflows.limits.pool import Limit, Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A waiting call and what it is expected to use of each dimension."""
+    """A waiting call and the most that it may use of each dimension."""
 
     id: int
-    costs: Mapping[str, int]
+    bounds: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,14 @@ class Wait:
 
 @dataclass(slots=True)
 class Admission:
-    """The decision: calls that start, calls that never can (with the reason), the pool after it.
+    """The decision: calls that start, with what the pool is charged for each; calls that never can,
+    with the reason; the pool after it.
 
     `wait` is set when a call was left that has to wait.
     """
 
     pool: Pool
-    admitted: list[int] = field(default_factory=list)
+    admitted: dict[int, dict[str, int]] = field(default_factory=dict)
     never: dict[int, str] = field(default_factory=dict)
     wait: Wait | None = None
 
@@ -44,17 +46,18 @@ def admit(pool: Pool, now: float, calls: Iterable[Call]) -> Admission:
     """
     decision = Admission(pool)
     for call in calls:
-        if reason := _never(pool, call):
+        costs = expected(pool.learnt, call.bounds)
+        if reason := _never(pool, costs):
             decision.never[call.id] = reason
             continue
-        decision.wait = next_wait(decision.pool, now, call.costs)
+        decision.wait = next_wait(decision.pool, now, costs)
         if decision.wait:
             break
         if breaker.phase(decision.pool.breaker, now) == "half_open":
             probe = breaker.probing(decision.pool.breaker, now, call.id)
             decision.pool = replace(decision.pool, breaker=probe)
-        decision.pool = decision.pool.charge(now, call.costs)
-        decision.admitted.append(call.id)
+        decision.pool = decision.pool.charge(now, costs)
+        decision.admitted[call.id] = costs
     return decision
 
 
@@ -69,9 +72,9 @@ def next_wait(pool: Pool, now: float, costs: Mapping[str, int]) -> Wait | None:
     return longest if longest.seconds > 0 else None
 
 
-def _never(pool: Pool, call: Call) -> str | None:
+def _never(pool: Pool, costs: Mapping[str, int]) -> str | None:
     for limit in pool.limits:
-        amount = limit.amount(call.costs)
+        amount = limit.amount(costs)
         if limit.meter.wait({}, 0.0, amount) == inf:
             return f"it needs {amount} of {limit.name}, of which there are {limit.meter.limit}"
     return None

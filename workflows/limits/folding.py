@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from lmx.workflows.limits import breaker
+from lmx.workflows.limits.learning import learn
 from lmx.workflows.limits.pool import Pool
 from lmx.workflows.limits.share import Share
 
@@ -21,7 +22,7 @@ _DEFAULT_PAUSE_S: Final = 15.0
 class News:
     """Something that happened at `at`, on the pool's clock. `data` depends on the kind:
 
-    used      charged_at, estimate and real (amounts by dimension)
+    used      charged_at, bound, estimate and real (amounts by dimension)
     told      limits: {name: {remaining, limit, resets_at?}}
     refused   retry_after?, limit? (the name), granted? (what the provider says it is)
     failed    kind (of breaker.RULES), for_s? (the provider's own pause), month? (until its end)
@@ -82,7 +83,8 @@ def _true_up(pool: Pool, item: News) -> Pool:
             states[limit.name] = limit.meter.correct(
                 pool.state(limit), item.at, item.data["charged_at"], delta
             )
-    return pool.with_states(states)
+    known = replace(pool, learnt=learn(pool.learnt, item.data.get("bound", {}), real))
+    return known.with_states(states)
 
 
 def _told(pool: Pool, item: News, lowered: dict[str, int]) -> Pool:

@@ -13,6 +13,7 @@ from lmx.workflows.errors import InvalidInput
 from lmx.workflows.limits.breaker import Breaker
 from lmx.workflows.limits.bucket import Bucket
 from lmx.workflows.limits.day import Day
+from lmx.workflows.limits.learning import Learnt
 from lmx.workflows.limits.meter import Meter, State
 from lmx.workflows.limits.share import Share
 from lmx.workflows.limits.window import Window
@@ -44,13 +45,15 @@ class Limit:
 class Pool:
     """A pool as its row has it; `states` holds what each limit has counted, by the limit's name.
 
-    Before `not_before` nothing starts: the provider asked for that pause.
+    Before `not_before` nothing starts: the provider asked for that pause. `learnt` says how the
+    tokens that calls used compare with what they may use at the most.
     """
 
     limits: Sequence[Limit]
     states: Mapping[str, State] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=dict)
     not_before: float = 0.0
+    learnt: Learnt = field(default_factory=dict)
 
     def limit(self, name: str) -> Limit | None:
         """The limit called `name`."""
@@ -105,6 +108,7 @@ def read_pool(limits: Sequence[Mapping[str, Any]], state: Mapping[str, Any]) -> 
         state.get("limits", {}),
         state.get("breaker", {}),
         state.get("not_before", 0.0),
+        state.get("learnt", {}),
     )
 
 
@@ -114,6 +118,7 @@ def write_state(pool: Pool, lowered: Mapping[str, int]) -> dict[str, Any]:
         "limits": {name: dict(value) for name, value in pool.states.items() if value},
         "breaker": dict(pool.breaker),
         "not_before": pool.not_before,
+        "learnt": dict(pool.learnt),
         "lowered": dict(lowered),
     }
     return {key: value for key, value in state.items() if value}

@@ -47,8 +47,8 @@ def read_key(account: Account, home: Path, environ: Mapping[str, str] | None = N
     env = os.environ if environ is None else environ
     if account.key_env and (text := env.get(account.key_env, "").strip()):
         return Key(text)
-    if text := _from_file(account, home):
-        return Key(text)
+    if found := _from_file(account, home):
+        return Key(found)
     if account.provider == "openai":
         return Key("")
     places = [f"[{account.provider}] {account.name} in {home / _FILE}"]

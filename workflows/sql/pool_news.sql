@@ -4,7 +4,8 @@ WITH told AS (
     INSERT INTO lmx.pool_news (pool_id, task_id, kind, data)
     SELECT c.pool_id, d.id, d.kind,
            CASE d.kind WHEN 'used'
-               THEN d.data || jsonb_build_object('estimate', c.costs, 'charged_at', c.charged_at)
+               THEN d.data || jsonb_build_object('bound', c.costs, 'estimate', c.charged,
+                                                 'charged_at', c.charged_at)
                ELSE d.data END
     FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(id bigint, seq int, kind text, data jsonb)
     JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL

@@ -1,11 +1,11 @@
 -- Write locked pools back: what they have counted, and when and why the next call may start.
--- `charged` are the calls that were let through, with the time on the pool's clock.
+-- `charged` says what the pool was charged for each call that it lets through.
 WITH given AS (
     SELECT * FROM jsonb_to_recordset(%(pools)s::jsonb)
-        AS d(id integer, state jsonb, wait float8, reason text, now float8, charged bigint[])
+        AS d(id integer, state jsonb, wait float8, reason text, now float8, charged jsonb)
 ), noted AS (
-    UPDATE lmx.calls c SET charged_at = g.now
-    FROM given g WHERE c.task_id = ANY(g.charged)
+    UPDATE lmx.calls c SET charged_at = g.now, charged = one.value
+    FROM given g, jsonb_each(g.charged) one WHERE c.task_id = one.key::bigint
 )
 UPDATE lmx.pools p
 SET state = g.state, waits_for = g.reason, updated_at = clock_timestamp(),
