@@ -165,17 +165,8 @@ void bind_engine(nb::module_& module) {
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
           "deadline_s"_a.none(), "grammar"_a.none(), "logprobs"_a.none(), "session"_a, "mode"_a,
           "max_unread"_a)
-      .def(
-          "plan",
-          [](Engine& self,
-             const std::vector<std::pair<std::string, std::pair<std::string, ContextSpec>>>& jobs) {
-            std::vector<Candidate> candidates;
-            for (const auto& [id, job] : jobs) candidates.push_back({id, job.first, job.second});
-            nb::gil_scoped_release unlocked;
-            return self.plan(candidates);
-          },
-          "jobs"_a)
-      .def("fits", &Engine::fits, "model"_a, "context"_a, release)
+      .def("job", &Engine::job, "id"_a, "model"_a, "context"_a, "aged"_a, release)
+      .def("plan", &Engine::plan, "jobs"_a, release)
       .def("estimate", &Engine::estimate, "model"_a, "context"_a, release)
       .def("inspect", &Engine::inspect, "model"_a, release)
       .def("pin", &Engine::pin, "model"_a, "pinned"_a)

@@ -1,11 +1,22 @@
 """Memory: requests wait for it, idle models make room, and the cap is never passed."""
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-from lmx.engine import Engine, NeverFits, NoRoom, Request, Sampling, estimate
+from lmx.engine import (
+    Engine,
+    Fit,
+    InvalidRequest,
+    ModelFileError,
+    NeverFits,
+    NoRoom,
+    Request,
+    Sampling,
+    estimate,
+)
 from tests.engine.conftest import N_CTX, MakeEngine
 
 
@@ -17,6 +28,12 @@ def ask(engine: Engine, model: Path, max_tokens: int = 4, **options: object) -> 
         n_ctx=N_CTX,
         **options,  # type: ignore[arg-type]
     )
+
+
+def plan(engine: Engine, *jobs: tuple[str, Path, int], aged: Collection[str] = ()) -> list[Fit]:
+    """The planner's answers, all of which are about good files."""
+    fits = engine.plan(jobs, aged=aged)
+    return [fit for fit in fits if isinstance(fit, Fit)]
 
 
 def evicted(engine: Engine) -> list[str]:
@@ -124,13 +141,37 @@ def test_a_plan_counts_the_jobs_before_each(
     model: Path, larger_model: Path, room_for_one: int, make_engine: MakeEngine
 ) -> None:
     engine = make_engine(cap_bytes=room_for_one)
-    fits = engine.plan([("1", model, N_CTX), ("2", larger_model, N_CTX), ("3", model, 8192)])
+    fits = plan(engine, ("1", model, N_CTX), ("2", larger_model, N_CTX), ("3", model, 8192))
     assert [fit.verdict for fit in fits] == ["now", "wait", "never"]
     assert [fit.job for fit in fits] == ["1", "2", "3"]
     ask(engine, model).result()
-    [fit] = engine.plan([("4", larger_model, N_CTX)])
+    [fit] = plan(engine, ("4", larger_model, N_CTX))
     assert fit.verdict == "after_eviction"
     assert [Path(name).name for name in fit.evict][-1] == model.name
+
+
+def test_a_job_of_a_plan_that_cannot_be_asked_about_fails_alone(
+    model: Path, tmp_path: Path, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    jobs = [("1", tmp_path / "none.gguf", N_CTX), ("2", model, N_CTX), ("3", model, 10**6)]
+    missing, good, too_long = engine.plan(jobs)
+    assert isinstance(missing, ModelFileError)
+    assert isinstance(good, Fit)
+    assert (good.job, good.verdict) == ("2", "now")
+    assert isinstance(too_long, InvalidRequest)
+
+
+def test_a_resident_model_is_asked_again_before_another_takes_its_place(
+    model: Path, larger_model: Path, room_for_one: int, make_engine: MakeEngine
+) -> None:
+    engine = make_engine(cap_bytes=room_for_one)
+    ask(engine, model).result()
+    jobs = [("1", larger_model, N_CTX), ("2", model, N_CTX)]
+    assert [fit.verdict for fit in plan(engine, *jobs)] == ["wait", "now"]
+    fits = plan(engine, *jobs, aged=["1"])
+    assert [fit.verdict for fit in fits] == ["after_eviction", "wait"]
+    assert [fit.turn for fit in fits] == [0, 1]
 
 
 def test_a_model_that_disappears_fails_its_request_and_frees_its_bytes(

@@ -1,14 +1,11 @@
-"""Which of the waiting model calls to claim now: the planner's answer, with patience for the large.
+"""Which of the waiting model calls to claim now, by the planner's answers.
 
 A pure decision: `choose` looks at candidates and fits and touches nothing.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
-
-#: Seconds after which a call that waits for memory is not overtaken any more.
-PATIENCE_S: Final = 10.0
+from typing import Protocol
 
 
 class Fit(Protocol):
@@ -16,7 +13,15 @@ class Fit(Protocol):
 
     @property
     def verdict(self) -> str:
-        """now, after_eviction, wait or never."""
+        """now, after_eviction, streamed, wait or never."""
+
+    @property
+    def starts(self) -> bool:
+        """Whether the job may start now."""
+
+    @property
+    def turn(self) -> int:
+        """Its place in the order in which jobs start."""
 
     @property
     def needs(self) -> int:
@@ -46,33 +51,28 @@ class Choice:
 def choose(
     candidates: Sequence[int],
     fits: Mapping[int, Fit | None],
-    waited: Mapping[int, float],
     slots: int,
     larger_elsewhere: int = 0,
 ) -> Choice:
     """Choose among `candidates`, which are in fair order.
 
     `fits` holds the planner's answers; None is a call that can only fail, and is claimed to do so,
-    and a missing one is a call that this host cannot run. `waited` says for how many seconds a call
-    has waited for memory. What can never fit here is claimed, to fail with its three numbers,
-    unless another device could hold `larger_elsewhere` bytes.
+    and a missing one is a call that this host cannot run. What fits is claimed in the order of the
+    planner's turns. What can never fit here is claimed, to fail with its three numbers, unless
+    another device could hold `larger_elsewhere` bytes.
     """
     choice = Choice()
-    for task in candidates:
-        if len(choice.claim) == slots:
-            break
-        if task not in fits:
-            continue
-        fit = fits[task]
-        if fit is None:
-            choice.claim[task] = 0
-        elif fit.verdict in ("now", "after_eviction"):
+    known = [task for task in candidates if task in fits]
+    failing = [task for task in known if _can_only_fail(fits[task], larger_elsewhere)]
+    choice.claim = dict.fromkeys(failing[:slots], 0)
+    planned = [(fit.turn, task, fit) for task in known if (fit := fits[task]) is not None]
+    for _, task, fit in sorted(planned, key=lambda answer: answer[0]):
+        if fit.starts and len(choice.claim) < slots:
             choice.claim[task] = fit.missing
-        elif fit.verdict == "never":
-            if fit.needs > larger_elsewhere:
-                choice.claim[task] = 0
-        else:
+        elif fit.verdict == "wait":
             choice.waiting[task] = fit
-            if waited.get(task, 0.0) > PATIENCE_S:
-                break
     return choice
+
+
+def _can_only_fail(fit: Fit | None, larger_elsewhere: int) -> bool:
+    return fit is None or (fit.verdict == "never" and fit.needs > larger_elsewhere)

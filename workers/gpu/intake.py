@@ -19,6 +19,9 @@ from lmx.workflows.sql import statement
 #: How many waiting calls the planner looks at.
 CANDIDATES: Final = 64
 
+#: Seconds after which a call that waits for memory is not overtaken any more.
+PATIENCE_S: Final = 10.0
+
 
 class GpuIntake(Intake):
     """The intake of a GPU worker. `bind` gives it what it plans with before it is used."""
@@ -75,32 +78,24 @@ class GpuIntake(Intake):
             elif self.models.is_checked(model):
                 jobs[task] = (model.path, n_ctx or model.n_ctx)
         fits.update(self._plan(jobs))
-        now = monotonic()
-        waited = {task: now - since for task, since in self._since.items()}
-        ids = [row[0] for row in rows]
-        choice = choose(ids, fits, waited, slots, self.device.larger_elsewhere)
+        choice = choose([row[0] for row in rows], fits, slots, self.device.larger_elsewhere)
         self._pending.update((task, jobs[task]) for task in choice.claim if task in jobs)
         return choice
 
     def _plan(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit | None]:
-        """Ask the planner about `jobs`, after those that were claimed and not yet begun."""
+        """Ask the planner about `jobs`, after those that were claimed and not yet begun.
+
+        None is a call whose file or context cannot be used.
+        """
         ahead = [(str(task), path, n_ctx) for task, (path, n_ctx) in self._pending.items()]
         asked = [(str(task), path, n_ctx) for task, (path, n_ctx) in jobs.items()]
-        try:
-            answers = self.engine.plan([*ahead, *asked])[len(ahead) :]
-        except EngineError:
-            return self._plan_each(jobs)
-        return dict(zip(jobs, answers, strict=True))
-
-    def _plan_each(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit | None]:
-        """Ask about jobs one by one, because one of them names a file that cannot be used."""
-        fits: dict[int, EngineFit | None] = {}
-        for task, (path, n_ctx) in jobs.items():
-            try:
-                fits[task] = self.engine.fits(path, n_ctx)
-            except EngineError:
-                fits[task] = None
-        return fits
+        now = monotonic()
+        aged = {str(task) for task, since in self._since.items() if now - since > PATIENCE_S}
+        answers = self.engine.plan([*ahead, *asked], aged=aged)[len(ahead) :]
+        return {
+            task: None if isinstance(answer, EngineError) else answer
+            for task, answer in zip(jobs, answers, strict=True)
+        }
 
     def _note_waits(self, conn: psycopg.Connection[Any], choice: Choice) -> None:
         """Write down, once per call, that it waits for memory, with the three numbers."""

@@ -1,187 +1,235 @@
 #include "lmx/memory/planner.hpp"
 
 #include <algorithm>
-#include <optional>
-#include <ranges>
+#include <map>
+#include <set>
+
+#include "memory/occupancy.hpp"
 
 namespace lmx {
 namespace {
 
-// The state that earlier decisions of the same plan leave behind.
-class Simulation {
- public:
-  Simulation(Capacity capacity, std::vector<Resident> residents)
-      : capacity_(capacity), residents_(std::move(residents)) {}
+constexpr std::size_t kNobody = std::numeric_limits<std::size_t>::max();
 
-  Decision decide(const Job& job, bool overtaking_allowed);
-  bool would_fit_once_idle(const Job& job) const;
-
- private:
-  Resident* find(const std::string& id);
-  Resident* open_context(const Job& job);
-  bool has_running_dependant(const Resident& weights) const;
-  bool evictable(const Resident& resident, const Job& job) const;
-  Bytes missing(const Job& job) const;
-  Bytes bytes_with_dependants(const Resident& resident) const;
-  std::optional<std::vector<std::string>> choose_evictions(const Job& job, Bytes shortage) const;
-  std::vector<std::string> with_dependants_first(const std::vector<const Resident*>& chosen) const;
-  void evict(const std::vector<std::string>& ids);
-  void start(const Job& job);
-
-  Capacity capacity_;
-  std::vector<Resident> residents_;
-};
-
-Resident* Simulation::find(const std::string& id) {
-  const auto found = std::ranges::find(residents_, id, &Resident::id);
-  return found == residents_.end() ? nullptr : &*found;
+// A job without weights, such as a hold, is of a kind of its own.
+const std::string& model_of(const Job& job) {
+  return job.weights.empty() ? job.id : job.weights.front().id;
 }
 
-Resident* Simulation::open_context(const Job& job) {
-  for (Resident& resident : residents_) {
-    if (resident.serves == job.context && resident.model == job.model && resident.free_slots > 0) {
-      return &resident;
-    }
-  }
-  return nullptr;
-}
-
-bool Simulation::has_running_dependant(const Resident& weights) const {
-  return std::ranges::any_of(residents_, [&](const Resident& other) {
-    return other.model == weights.id && (other.running || other.pinned);
-  });
-}
-
-bool Simulation::evictable(const Resident& resident, const Job& job) const {
-  return !resident.running && !resident.pinned && resident.id != job.model &&
-         !has_running_dependant(resident);
-}
-
-Bytes Simulation::missing(const Job& job) const {
-  const bool resident =
-      std::ranges::any_of(residents_, [&](const Resident& other) { return other.id == job.model; });
-  return resident ? job.context_bytes : add_saturating(job.weights_bytes, job.context_bytes);
-}
-
-Bytes Simulation::bytes_with_dependants(const Resident& resident) const {
-  Bytes bytes = resident.bytes;
-  for (const Resident& other : residents_) {
-    if (other.model == resident.id) bytes = add_saturating(bytes, other.bytes);
-  }
+// With its model wholly resident and nothing shared.
+Bytes whole_needs(const Job& job) {
+  Bytes bytes = job.context_bytes;
+  for (const NeededWeights& weights : job.weights) bytes = add_saturating(bytes, weights.bytes);
   return bytes;
 }
 
-// Cheapest to bring back, per second of idleness, goes first; then whatever turned out not to be
-// needed is kept, dearest first.
-std::optional<std::vector<std::string>> Simulation::choose_evictions(const Job& job,
-                                                                     Bytes shortage) const {
-  std::vector<const Resident*> candidates;
-  for (const Resident& resident : residents_) {
-    if (evictable(resident, job)) candidates.push_back(&resident);
-  }
-  const auto worth = [](const Resident* r) { return r->reload_s / (1.0 + r->idle_s); };
-  std::ranges::stable_sort(candidates, {}, worth);
+// How many layers reside, and what that takes of the device.
+struct Split {
+  std::uint32_t layers = 0;
+  std::uint32_t slots = 0;
+  Bytes bytes = 0;
+};
 
-  // The bytes that evicting exactly these would free, each counted once.
-  const auto freed_by = [&](const std::vector<const Resident*>& chosen) {
-    Bytes freed = 0;
-    for (const Resident* r : chosen) {
-      const bool goes_with_its_model =
-          std::ranges::any_of(chosen, [&](const Resident* other) { return other->id == r->model; });
-      if (!goes_with_its_model) freed = add_saturating(freed, bytes_with_dependants(*r));
+// As many resident layers as `room` holds; nothing when even the fewest do not fit.
+std::optional<Split> split_layers(const StreamNeeds& needs, Bytes room) {
+  const auto total = static_cast<std::uint32_t>(needs.layer_bytes.size());
+  if (total == 0) return std::nullopt;
+  std::optional<Split> best;
+  Bytes resident = needs.fixed_bytes;
+  for (std::uint32_t n = 0; n < total && n <= needs.max_layers; ++n) {
+    const std::uint32_t slots = std::min(std::max(needs.slots, 1U), total - n);
+    Bytes bytes = resident;
+    for (std::uint32_t slot = 0; slot < slots; ++slot) {
+      bytes = add_saturating(bytes, needs.slot_bytes);
     }
-    return freed;
-  };
-
-  std::vector<const Resident*> chosen;
-  for (const Resident* candidate : candidates) {
-    if (freed_by(chosen) >= shortage) break;
-    chosen.push_back(candidate);
+    if (n >= needs.min_layers && bytes <= room) best = Split{n, slots, bytes};
+    resident = add_saturating(resident, needs.layer_bytes[n]);
   }
-  if (freed_by(chosen) < shortage) return std::nullopt;
-  for (const Resident* candidate : std::vector(chosen.rbegin(), chosen.rend())) {
-    auto fewer = chosen;
-    std::erase(fewer, candidate);
-    if (freed_by(fewer) >= shortage) chosen = std::move(fewer);
-  }
-  return with_dependants_first(chosen);
+  return best;
 }
 
-std::vector<std::string> Simulation::with_dependants_first(
-    const std::vector<const Resident*>& chosen) const {
-  std::vector<std::string> ids;
-  const auto add = [&](const std::string& id) {
-    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
-  };
-  for (const Resident* r : chosen) {
-    for (const Resident& other : residents_) {
-      if (other.model == r->id) add(other.id);
+// Whether the job could start on an empty device, and in which way.
+struct Possible {
+  bool whole = false;
+  bool streamed = false;
+};
+
+Possible possible(const Job& job, const Capacity& capacity) {
+  Possible answer;
+  answer.whole = whole_needs(job) <= capacity.cap && !(job.stream && job.stream->forced);
+  if (job.stream && !job.weights.empty() && job.stream->host_bytes <= capacity.host_cap) {
+    Bytes rest = job.context_bytes;
+    for (std::size_t i = 1; i < job.weights.size(); ++i) {
+      rest = add_saturating(rest, job.weights[i].bytes);
     }
-    add(r->id);
+    answer.streamed =
+        rest <= capacity.cap && split_layers(*job.stream, capacity.cap - rest).has_value();
   }
-  return ids;
+  return answer;
 }
 
-void Simulation::evict(const std::vector<std::string>& ids) {
-  for (const std::string& id : ids) {
-    capacity_.used = sub_floor(capacity_.used, find(id)->bytes);
-    std::erase_if(residents_, [&](const Resident& resident) { return resident.id == id; });
+class Planner {
+ public:
+  Planner(Capacity capacity, std::vector<Resident> residents, const std::vector<Job>& jobs)
+      : state_(capacity, residents), residents_(std::move(residents)), jobs_(jobs) {}
+
+  std::vector<Decision> run();
+
+ private:
+  std::vector<std::size_t> turns() const;
+  Decision decide(std::size_t index);
+  void start_whole(const Job& job, Decision& decision);
+  void start_streamed(const Job& job, Decision& decision);
+  bool waits_only_for_running_work(const Job& job) const;
+  std::set<std::string> wanted_by_others(const Job& job) const;
+
+  Occupancy state_;
+  const std::vector<Resident> residents_;
+  const std::vector<Job>& jobs_;
+  std::set<const Job*> undecided_;
+  std::size_t blocked_after_ = kNobody;  // jobs after this one in the list may not overtake it
+};
+
+// Groups of one model, each in the order of the list: those with an aged job by the place of the
+// first of these, then the resident ones, then the others by the place of their first job.
+std::vector<std::size_t> Planner::turns() const {
+  struct Group {
+    std::size_t aged = kNobody;
+    bool absent = true;
+    std::vector<std::size_t> members;
+  };
+  std::vector<Group> groups;
+  std::map<std::string, std::size_t> group_of;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    const std::string& model = model_of(jobs_[i]);
+    const auto [found, is_new] = group_of.try_emplace(model, groups.size());
+    if (is_new) groups.push_back({.absent = !state_.has(model)});
+    Group& group = groups[found->second];
+    if (jobs_[i].aged) group.aged = std::min(group.aged, i);
+    group.members.push_back(i);
   }
+  std::ranges::stable_sort(groups, [](const Group& a, const Group& b) {
+    if (a.aged != b.aged) return a.aged < b.aged;
+    return a.absent < b.absent;
+  });
+  std::vector<std::size_t> order;
+  for (const Group& group : groups) {
+    order.insert(order.end(), group.members.begin(), group.members.end());
+  }
+  return order;
 }
 
-void Simulation::start(const Job& job) {
-  if (Resident* context = open_context(job)) {
-    context->free_slots -= 1;
-    context->running = true;
-    return;
+std::vector<Decision> Planner::run() {
+  for (const Job& job : jobs_) undecided_.insert(&job);
+  std::vector<Decision> decisions(jobs_.size());
+  std::size_t turn = 0;
+  for (const std::size_t index : turns()) {
+    const Job& job = jobs_[index];
+    undecided_.erase(&job);
+    Decision& decision = decisions[index] = decide(index);
+    decision.turn = turn++;
+    if (decision.verdict == Verdict::wait) {
+      undecided_.insert(&job);
+      if (job.aged && waits_only_for_running_work(job)) {
+        blocked_after_ = std::min(blocked_after_, index);
+      }
+    }
   }
-  capacity_.used = add_saturating(capacity_.used, missing(job));
-  if (find(job.model) == nullptr) {
-    residents_.push_back({.id = job.model, .bytes = job.weights_bytes, .running = true});
-  }
-  residents_.push_back({.id = job.context + " for " + job.id,
-                        .model = job.model,
-                        .serves = job.context,
-                        .bytes = job.context_bytes,
-                        .running = true});
+  return decisions;
 }
 
-Decision Simulation::decide(const Job& job, bool overtaking_allowed) {
-  Decision decision{.job = job.id,
-                    .needs = add_saturating(job.weights_bytes, job.context_bytes),
-                    .cap = capacity_.cap,
-                    .free = sub_floor(capacity_.cap, capacity_.used)};
-  const bool joins = open_context(job) != nullptr;
-  decision.missing = joins ? 0 : missing(job);
-  if (!joins && decision.needs > capacity_.cap) {
+Decision Planner::decide(std::size_t index) {
+  const Job& job = jobs_[index];
+  const Capacity& capacity = state_.capacity();
+  Decision decision{
+      .job = job.id, .needs = whole_needs(job), .cap = capacity.cap, .free = state_.free()};
+  const bool joins = state_.has_open_context(job);
+  const Possible ways = possible(job, capacity);
+  decision.missing = joins ? 0 : state_.missing(job);
+  if (!joins && !ways.whole && !ways.streamed) {
     decision.verdict = Verdict::never;
-  } else if (!overtaking_allowed) {
+  } else if (index > blocked_after_) {
     decision.verdict = Verdict::wait;
-  } else if (decision.missing <= decision.free) {
+  } else if (joins) {
     decision.verdict = Verdict::now;
-    start(job);
+    state_.start(job, {});
   } else {
-    const Bytes over = sub_floor(capacity_.used, capacity_.cap);
-    const Bytes shortage = add_saturating(decision.missing - decision.free, over);
-    if (auto evictions = choose_evictions(job, shortage)) {
-      decision.verdict = Verdict::after_eviction;
-      decision.evict = std::move(*evictions);
-      evict(decision.evict);
-      start(job);
-    }
+    // A model that is there already, even if streamed, serves one more context.
+    if (ways.whole || state_.has(model_of(job))) start_whole(job, decision);
+    if (!starts(decision.verdict) && !ways.whole) start_streamed(job, decision);
   }
   return decision;
 }
 
-bool Simulation::would_fit_once_idle(const Job& job) const {
-  Bytes stays = capacity_.used;
-  for (const Resident& resident : residents_) {
-    const bool kept_by_pin = resident.pinned || std::ranges::any_of(residents_, [&](const auto& r) {
-                               return r.model == resident.id && r.pinned;
-                             });
-    if (!kept_by_pin && resident.id != job.model) stays = sub_floor(stays, resident.bytes);
+void Planner::start_whole(const Job& job, Decision& decision) {
+  if (decision.missing <= decision.free) {
+    decision.verdict = Verdict::now;
+  } else if (auto evict = state_.evictions_for(job, {decision.missing, 0}, wanted_by_others(job))) {
+    decision.verdict = Verdict::after_eviction;
+    decision.evict = std::move(*evict);
+    state_.evict(decision.evict);
+  } else {
+    return;
   }
-  return add_saturating(stays, missing(job)) <= capacity_.cap;
+  state_.start(job, {job.weights.empty() ? 0 : job.weights.front().bytes, 0});
+}
+
+// With as many layers as the device can hold beside what runs or is pinned: a layer that must be
+// streamed costs time with every token, an eviction only once.
+void Planner::start_streamed(const Job& job, Decision& decision) {
+  const std::string& model = model_of(job);
+  const std::string replaced = state_.has(model) ? model : std::string();
+  Bytes rest = job.context_bytes;
+  for (const NeededWeights& weights : job.weights) {
+    if (weights.id != model && !state_.has(weights.id)) rest = add_saturating(rest, weights.bytes);
+  }
+  const Room room = state_.room_after_evictions(job, replaced);
+  const StreamNeeds& needs = *job.stream;
+  const auto split = split_layers(needs, sub_floor(room.device, rest));
+  if (!split || room.device < rest || room.host < needs.host_bytes) return;
+  const Room needed = {add_saturating(split->bytes, rest), needs.host_bytes};
+  auto evict = state_.evictions_for(job, needed, wanted_by_others(job), replaced);
+  if (!evict || (!replaced.empty() && std::ranges::find(*evict, replaced) == evict->end())) return;
+  decision.verdict = Verdict::streamed;
+  decision.missing = needed.device;
+  decision.resident_layers = split->layers;
+  decision.slots = split->slots;
+  decision.evict = std::move(*evict);
+  state_.evict(decision.evict);
+  state_.start(job, {split->bytes, needs.host_bytes});
+}
+
+bool Planner::waits_only_for_running_work(const Job& job) const {
+  const Room room = state_.free_once_idle();
+  Bytes rest = job.context_bytes;
+  for (std::size_t i = 1; i < job.weights.size(); ++i) {
+    const NeededWeights& weights = job.weights[i];
+    if (!state_.kept_by_pin(weights.id)) rest = add_saturating(rest, weights.bytes);
+  }
+  if (job.weights.empty() || state_.kept_by_pin(job.weights.front().id)) {
+    return rest <= room.device;
+  }
+  if (possible(job, state_.capacity()).whole) {
+    return add_saturating(rest, job.weights.front().bytes) <= room.device;
+  }
+  return rest <= room.device && job.stream->host_bytes <= room.host &&
+         split_layers(*job.stream, room.device - rest).has_value();
+}
+
+// What is there now and has a job in this plan that has not started.
+std::set<std::string> Planner::wanted_by_others(const Job& job) const {
+  std::set<std::string> wanted;
+  for (const Job* other : undecided_) {
+    if (other == &job) continue;
+    for (const NeededWeights& weights : other->weights) wanted.insert(weights.id);
+    for (const Resident& resident : residents_) {
+      if (resident.serves == other->context && !resident.upon.empty() &&
+          resident.upon.front() == model_of(*other)) {
+        wanted.insert(resident.id);
+      }
+    }
+  }
+  return wanted;
 }
 
 }  // namespace
@@ -192,6 +240,8 @@ const char* verdict_name(Verdict verdict) {
       return "now";
     case Verdict::after_eviction:
       return "after_eviction";
+    case Verdict::streamed:
+      return "streamed";
     case Verdict::wait:
       return "wait";
     case Verdict::never:
@@ -202,14 +252,11 @@ const char* verdict_name(Verdict verdict) {
 
 std::vector<Decision> plan(Capacity capacity, std::vector<Resident> residents,
                            const std::vector<Job>& jobs) {
-  Simulation simulation(capacity, std::move(residents));
-  std::vector<Decision> decisions;
-  bool overtaking_allowed = true;
-  for (const Job& job : jobs) {
-    const Decision& decision = decisions.emplace_back(simulation.decide(job, overtaking_allowed));
-    const bool blocks = decision.verdict == Verdict::wait && job.aged;
-    if (blocks && simulation.would_fit_once_idle(job)) overtaking_allowed = false;
-  }
+  return Planner(capacity, std::move(residents), jobs).run();
+}
+
+std::vector<Decision> in_turn(std::vector<Decision> decisions) {
+  std::ranges::sort(decisions, {}, &Decision::turn);
   return decisions;
 }
 

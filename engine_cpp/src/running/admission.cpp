@@ -18,14 +18,20 @@ std::string file_name(const std::string& path) {
 
 void Scheduler::admit(Lock& lock) {
   refresh_foreign();
-  while (!closing_ && start_first_admissible(lock)) {
+  while (!closing_ && carry_out(plan(capacity(), residents(), queued_jobs()), lock)) {
   }
 }
 
-bool Scheduler::start_first_admissible(Lock& lock) {
-  for (const Decision& decision : plan(capacity(), residents(), queued_jobs())) {
-    if (decision.verdict == Verdict::wait) continue;
-    if (grant(decision)) return true;
+// Carries a plan out to its end, because its order is that of the whole queue: the requests of one
+// model together. False when nothing has started; then nothing will until something changes.
+bool Scheduler::carry_out(std::vector<Decision> decisions, Lock& lock) {
+  bool any = false;
+  for (const Decision& decision : in_turn(std::move(decisions))) {
+    if (decision.verdict == Verdict::wait || closing_) continue;
+    if (grant(decision)) {
+      any = true;
+      continue;
+    }
     const auto found = std::ranges::find(queue_, decision.job, [](const Waiting& waiting) {
       return std::to_string(waiting.spec().id);
     });
@@ -35,14 +41,17 @@ bool Scheduler::start_first_admissible(Lock& lock) {
     if (decision.verdict == Verdict::never) {
       waiting.request->fail(std::make_exception_ptr(
           NeverFits(waiting.spec().model_id, {decision.needs, decision.cap, decision.free})));
-      return true;
+      any = true;
+      continue;
     }
     const std::shared_ptr<Request> request = waiting.request;
     start(std::move(waiting), decision, lock);
     const Phase phase = request->progress().phase;
-    return phase != Phase::queued && phase != Phase::suspended;
+    // Put back: somebody took the room since the plan was made, so that the rest of it is void.
+    if (phase == Phase::queued || phase == Phase::suspended) return any;
+    any = true;
   }
-  return false;
+  return any;
 }
 
 void Scheduler::start(Waiting waiting, const Decision& decision, Lock& lock) {
@@ -97,9 +106,15 @@ void Scheduler::build(Waiting waiting, Lock& lock) {
   for (const auto& [n_seq, needs] : choices) {
     if (reserve_and_build(waiting, n_seq, needs, lock)) return;
   }
-  // Somebody took the room since the plan was made; it keeps its place and its age.
   request->enter(waiting.generation ? Phase::suspended : Phase::queued);
-  queue_.push_front(std::move(waiting));
+  queue_again(std::move(waiting));
+}
+
+// At the place that its age gives it.
+void Scheduler::queue_again(Waiting waiting) {
+  const auto later = std::ranges::find_if(
+      queue_, [&](const Waiting& other) { return other.since > waiting.since; });
+  queue_.insert(later, std::move(waiting));
 }
 
 std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const {
@@ -251,7 +266,7 @@ std::vector<Resident> Scheduler::residents() const {
   }
   for (const auto& context : contexts_) {
     all.push_back({.id = context->id(),
-                   .model = context->model().id,
+                   .upon = {context->model().id},
                    .serves = context_key(context->spec()),
                    .bytes = ledger_.held(context->id()),
                    .running = context->active() > 0,
@@ -280,9 +295,8 @@ std::vector<Job> Scheduler::queued_jobs() const {
     const RequestSpec& spec = waiting.spec();
     add_holds_before(waiting.since);
     jobs.push_back({.id = std::to_string(spec.id),
-                    .model = spec.model_id,
+                    .weights = {{spec.model_id, spec.needs.weights}},
                     .context = context_key(spec.context),
-                    .weights_bytes = spec.needs.weights,
                     .context_bytes = spec.needs.context(),
                     .aged = aged(waiting.since)});
   }

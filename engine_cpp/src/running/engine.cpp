@@ -106,30 +106,21 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   return scheduler_.submit(std::move(spec));
 }
 
-Job Engine::job_for(const Candidate& candidate) {
-  const auto model = estimator_->open(candidate.model);
-  check_context(model->info(), candidate.context.n_ctx);
-  const ContextSpec spec = normalised(candidate.context);
+Job Engine::job(const std::string& id, const std::string& path, const ContextSpec& context,
+                bool aged) {
+  const auto model = estimator_->open(path);
+  check_context(model->info(), context.n_ctx);
+  const ContextSpec spec = normalised(context);
   const Footprint needs = estimator_->estimate(model, spec);
   ContextSpec alone = spec;
   alone.n_seq = 1;
-  return {.id = candidate.id,
-          .model = scheduler_.model_id(model->identity()),
+  return {.id = id,
+          .weights = {{scheduler_.model_id(model->identity()), needs.weights}},
           // Several sequences at once are never served by one free slot of a context.
           .context = Scheduler::context_key(alone) +
                      (spec.n_seq > 1 ? " x" + std::to_string(spec.n_seq) : ""),
-          .weights_bytes = needs.weights,
-          .context_bytes = needs.context()};
-}
-
-std::vector<Decision> Engine::plan(const std::vector<Candidate>& candidates) {
-  std::vector<Job> jobs;
-  for (const Candidate& candidate : candidates) jobs.push_back(job_for(candidate));
-  return scheduler_.plan_behind_queue(jobs);
-}
-
-Decision Engine::fits(const std::string& model, const ContextSpec& context) {
-  return plan({Candidate{model, model, context}}).front();
+          .context_bytes = needs.context(),
+          .aged = aged};
 }
 
 Footprint Engine::estimate(const std::string& model, const ContextSpec& context) {

@@ -36,13 +36,6 @@ struct Prompt {
   std::size_t max_unread = 1U << 16;
 };
 
-// A job to plan for: a context of this kind on this model file.
-struct Candidate {
-  std::string id;
-  std::string model;
-  ContextSpec context;
-};
-
 // One estimator for each device of this process, so that its cache is shared by all who ask.
 std::shared_ptr<Estimator> estimator_for(const std::string& device);
 
@@ -55,10 +48,15 @@ class Engine {
   // request is larger than the cap.
   std::shared_ptr<Request> submit(const Prompt& prompt);
 
-  // Which of these could start now, in this order and behind what is already queued.
-  std::vector<Decision> plan(const std::vector<Candidate>& candidates);
+  // What the planner must know of a context on this model file. Throws ModelFileError or
+  // InvalidRequest.
+  Job job(const std::string& id, const std::string& model, const ContextSpec& context, bool aged);
 
-  Decision fits(const std::string& model, const ContextSpec& context);
+  // Which of these could start now, in this order and behind what is already queued.
+  std::vector<Decision> plan(const std::vector<Job>& jobs) {
+    return scheduler_.plan_behind_queue(jobs);
+  }
+
   Footprint estimate(const std::string& model, const ContextSpec& context);
   ModelInfo inspect(const std::string& model) { return estimator_->open(model)->info(); }
 
@@ -73,8 +71,6 @@ class Engine {
 
  private:
   Engine(const EngineOptions& options, Device device);
-
-  Job job_for(const Candidate& candidate);
 
   std::shared_ptr<Estimator> estimator_;
   Scheduler scheduler_;

@@ -113,12 +113,13 @@ class Scheduler {
 
   void refresh_foreign();
   void admit(Lock& lock);
-  bool start_first_admissible(Lock& lock);
+  bool carry_out(std::vector<Decision> decisions, Lock& lock);
   bool anybody_waits() const { return !queue_.empty() || !wanted_holds_.empty(); }
   bool grant(const Decision& decision);
   void start(Waiting waiting, const Decision& decision, Lock& lock);
   void place(Waiting waiting, Context& context);
   void build(Waiting waiting, Lock& lock);
+  void queue_again(Waiting waiting);
   bool reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const Footprint& needs, Lock& lock);
   std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
   std::vector<std::pair<std::uint32_t, Footprint>> slot_choices(const RequestSpec& spec,

@@ -18,7 +18,7 @@ from lmx.engine.errors import (
     PromptTooLong,
 )
 from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
-from lmx.engine.planning import Fit, Job, Resident, fits_cap, plan
+from lmx.engine.planning import Fit, Job, Resident, StreamNeeds, fits_cap, plan
 from lmx.engine.prompts import tokenize
 from lmx.engine.request import Request, Result, TokenLogprob
 from lmx.engine.sampling import Sampling
@@ -46,6 +46,7 @@ __all__ = [
     "Result",
     "Sampling",
     "Snapshot",
+    "StreamNeeds",
     "TokenLogprob",
     "device_info",
     "estimate",

@@ -79,8 +79,9 @@ class Resident:
         self,
         id: str,
         bytes: int,
-        model: str,
+        upon: Sequence[str],
         serves: str,
+        host_bytes: int,
         running: bool,
         pinned: bool,
         idle_s: float,
@@ -88,9 +89,28 @@ class Resident:
         free_slots: int,
     ) -> None: ...
 
+class StreamNeeds:
+    def __init__(
+        self,
+        fixed_bytes: int,
+        layer_bytes: Sequence[int],
+        slot_bytes: int,
+        host_bytes: int,
+        slots: int,
+        min_layers: int,
+        max_layers: int,
+        forced: bool,
+    ) -> None: ...
+
 class Job:
     def __init__(
-        self, id: str, model: str, context: str, weights_bytes: int, context_bytes: int, aged: bool
+        self,
+        id: str,
+        weights: Sequence[tuple[str, int]],
+        context: str,
+        context_bytes: int,
+        aged: bool,
+        stream: StreamNeeds | None,
     ) -> None: ...
 
 class Decision:
@@ -98,6 +118,8 @@ class Decision:
     def job(self) -> str: ...
     @property
     def verdict(self) -> str: ...
+    @property
+    def turn(self) -> int: ...
     @property
     def evict(self) -> list[str]: ...
     @property
@@ -108,9 +130,18 @@ class Decision:
     def cap(self) -> int: ...
     @property
     def free(self) -> int: ...
+    @property
+    def resident_layers(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
 
 def plan(
-    cap: int, used: int, residents: Sequence[Resident], jobs: Sequence[Job]
+    cap: int,
+    used: int,
+    host_cap: int,
+    host_used: int,
+    residents: Sequence[Resident],
+    jobs: Sequence[Job],
 ) -> list[Decision]: ...
 
 class Sampling:
@@ -264,8 +295,8 @@ class Engine:
         mode: str,
         max_unread: int,
     ) -> Request: ...
-    def plan(self, jobs: Sequence[tuple[str, tuple[str, ContextSpec]]]) -> list[Decision]: ...
-    def fits(self, model: str, context: ContextSpec) -> Decision: ...
+    def job(self, id: str, model: str, context: ContextSpec, aged: bool) -> Job: ...
+    def plan(self, jobs: Sequence[Job]) -> list[Decision]: ...
     def estimate(self, model: str, context: ContextSpec) -> Footprint: ...
     def inspect(self, model: str) -> ModelInfo: ...
     def pin(self, model: str, pinned: bool) -> None: ...

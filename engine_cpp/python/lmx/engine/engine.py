@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, cast
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
-from lmx.engine.errors import InvalidRequest, NeverFits, NoRoom
+from lmx.engine.errors import EngineError, InvalidRequest, NeverFits, NoRoom
 from lmx.engine.files import (
     Estimate,
     StrPath,
@@ -137,18 +137,30 @@ class Engine:
     def fits(self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16") -> Fit:
         """Whether such a context could start now, after evictions, later, or never."""
         spec = context_spec(n_ctx, n_seq, kv_type, N_UBATCH, "auto")
-        return to_fit(self._core.fits(inspect_model(model).path, spec))
+        job = self._core.job("", inspect_model(model).path, spec, False)
+        return to_fit(self._core.plan([job])[0])
 
-    def plan(self, jobs: Iterable[tuple[str, StrPath, int]]) -> list[Fit]:
-        """Which of these jobs (id, model, n_ctx) could start now, in this order, behind the queue.
+    def plan(
+        self, jobs: Iterable[tuple[str, StrPath, int]], *, aged: Collection[str] = ()
+    ) -> list[Fit | EngineError]:
+        """Which of these jobs (id, model, n_ctx) could start now, behind the queue.
 
-        Each answer supposes that the jobs before it which fit have been started.
+        Each answer supposes that the jobs of earlier turns which fit have been started. A job
+        that could not even be asked about has its error for an answer. Jobs whose ids are ``aged``
+        have waited long and are not overtaken.
         """
-        candidates = [
-            (job, (inspect_model(model).path, context_spec(n_ctx, 1, "f16", N_UBATCH, "auto")))
-            for job, model, n_ctx in jobs
-        ]
-        return [to_fit(decision) for decision in self._core.plan(candidates)]
+        answers: list[Fit | EngineError | None] = []
+        known: list[_core.Job] = []
+        for name, model, n_ctx in jobs:
+            spec = context_spec(n_ctx, 1, "f16", N_UBATCH, "auto")
+            try:
+                path = inspect_model(model).path
+                known.append(self._core.job(name, path, spec, name in aged))
+                answers.append(None)
+            except EngineError as error:
+                answers.append(error)
+        fits = iter([to_fit(decision) for decision in self._core.plan(known)])
+        return [next(fits) if answer is None else answer for answer in answers]
 
     def estimate(
         self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16"

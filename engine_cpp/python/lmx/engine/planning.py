@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from lmx.engine import _core
 from lmx.engine.files import StrPath, estimate
 
-Verdict = Literal["now", "after_eviction", "wait", "never"]
+Verdict = Literal["now", "after_eviction", "streamed", "wait", "never"]
+
+_ALL = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """Something on the device: weights, or (when ``model`` is set) a context built upon them.
+    """Something on the device: weights, or a context built ``upon`` weights (their ids).
 
     ``serves`` is the key of the contexts that a job may join while ``free_slots`` remain.
+    ``host_bytes`` are those of its layers that are streamed from host memory.
     """
 
     id: str
     bytes: int
-    model: str = ""
+    upon: Sequence[str] = ()
     serves: str = ""
+    host_bytes: int = 0
     running: bool = False
     pinned: bool = False
     idle_s: float = 0.0
@@ -31,15 +35,38 @@ class Resident:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamNeeds:
+    """How a model can run with some of its layers streamed through ``slots`` on the device.
+
+    ``layer_bytes`` are in the order in which layers become resident; ``fixed_bytes`` always are,
+    a slot has ``slot_bytes``, and streaming takes ``host_bytes`` of host memory. With fewer than
+    ``min_layers`` resident layers it rather waits, with ``forced`` it streams though it would fit.
+    """
+
+    fixed_bytes: int
+    layer_bytes: Sequence[int]
+    slot_bytes: int
+    host_bytes: int
+    slots: int = 2
+    min_layers: int = 0
+    max_layers: int = _ALL
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A waiting job: the weights and the context it needs. ``aged`` jobs are not overtaken."""
+    """A waiting job: the weights (id and bytes; the model first) and the context that it needs.
+
+    ``aged`` jobs are not overtaken by jobs after them. ``stream`` tells how the model could be
+    streamed if it does not fit.
+    """
 
     id: str
-    model: str
-    weights_bytes: int
+    weights: Mapping[str, int]
     context_bytes: int
     context: str = ""
     aged: bool = False
+    stream: StreamNeeds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +75,8 @@ class Fit:
 
     ``needs`` is what the job takes in all, ``missing`` what would still have to be reserved,
     ``free`` what was free when its turn came; ``evict`` names what must go first, in order.
+    ``turn`` is its place in the order in which jobs start. A streamed job has ``resident_layers``
+    and ``slots``.
     """
 
     verdict: Verdict
@@ -57,38 +86,71 @@ class Fit:
     missing: int = 0
     evict: tuple[str, ...] = ()
     job: str = ""
+    turn: int = 0
+    resident_layers: int = 0
+    slots: int = 0
+
+    @property
+    def starts(self) -> bool:
+        """Whether the job may start, perhaps after evictions or streamed."""
+        return self.verdict not in ("wait", "never")
 
 
 def plan(
-    cap_bytes: int, used_bytes: int, residents: Iterable[Resident], jobs: Iterable[Job]
+    cap_bytes: int,
+    used_bytes: int,
+    residents: Iterable[Resident],
+    jobs: Iterable[Job],
+    *,
+    host_cap_bytes: int = 0,
+    host_used_bytes: int = 0,
 ) -> list[Fit]:
-    """Takes the jobs in order, each on the supposition that the admitted ones before it started.
+    """One answer for each job; the order of the jobs is that of their right to start.
 
-    ``used_bytes`` includes the residents. Never evicts what is running or pinned.
+    Jobs of one model take their turns together, resident models first, unless an aged job waits
+    for another. Each answer supposes that the jobs of earlier turns which may start have started.
+    ``used_bytes`` includes the residents; ``host_used_bytes`` what streamed models cannot have.
+    Never evicts what is running or pinned.
     """
     decisions = _core.plan(
         cap_bytes,
         used_bytes,
-        [
-            _core.Resident(
-                r.id,
-                r.bytes,
-                r.model,
-                r.serves,
-                r.running,
-                r.pinned,
-                r.idle_s,
-                r.reload_s,
-                r.free_slots,
-            )
-            for r in residents
-        ],
-        [
-            _core.Job(j.id, j.model, j.context, j.weights_bytes, j.context_bytes, j.aged)
-            for j in jobs
-        ],
+        host_cap_bytes,
+        host_used_bytes,
+        [_to_core_resident(resident) for resident in residents],
+        [_to_core_job(job) for job in jobs],
     )
     return [to_fit(decision) for decision in decisions]
+
+
+def _to_core_resident(r: Resident) -> _core.Resident:
+    return _core.Resident(
+        r.id,
+        r.bytes,
+        list(r.upon),
+        r.serves,
+        r.host_bytes,
+        r.running,
+        r.pinned,
+        r.idle_s,
+        r.reload_s,
+        r.free_slots,
+    )
+
+
+def _to_core_job(job: Job) -> _core.Job:
+    stream = job.stream and _core.StreamNeeds(
+        job.stream.fixed_bytes,
+        list(job.stream.layer_bytes),
+        job.stream.slot_bytes,
+        job.stream.host_bytes,
+        job.stream.slots,
+        job.stream.min_layers,
+        job.stream.max_layers,
+        job.stream.forced,
+    )
+    weights = list(job.weights.items())
+    return _core.Job(job.id, weights, job.context, job.context_bytes, job.aged, stream)
 
 
 def fits_cap(
@@ -105,7 +167,7 @@ def fits_cap(
     Nothing is loaded, and no engine is needed. Raises ModelFileError or InvalidRequest.
     """
     needs = estimate(model, n_ctx, n_seq, kv_type, device=device)
-    job = Job("", "model", needs.weights_bytes, needs.kv_bytes + needs.compute_bytes)
+    job = Job("", {"model": needs.weights_bytes}, needs.kv_bytes + needs.compute_bytes)
     return plan(cap_bytes, 0, [], [job])[0]
 
 
@@ -118,4 +180,7 @@ def to_fit(decision: _core.Decision) -> Fit:
         decision.missing,
         tuple(decision.evict),
         decision.job,
+        decision.turn,
+        decision.resident_layers,
+        decision.slots,
     )
