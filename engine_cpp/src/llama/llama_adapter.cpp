@@ -104,6 +104,17 @@ bool on_progress(float, void* data) {
   return !keep_going || keep_going();
 }
 
+// Ended by one without a pattern, as the library wants it.
+std::vector<llama_model_tensor_buft_override> host_overrides(
+    const Device& device, const std::vector<std::string>& patterns) {
+  ggml_backend_buffer_type_t type = ggml_backend_dev_host_buffer_type(device.handle);
+  if (type == nullptr) type = ggml_backend_cpu_buffer_type();
+  std::vector<llama_model_tensor_buft_override> overrides;
+  for (const std::string& pattern : patterns) overrides.push_back({pattern.c_str(), type});
+  overrides.push_back({nullptr, nullptr});
+  return overrides;
+}
+
 void check_file(const std::string& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
@@ -186,7 +197,8 @@ ContextSpec normalised(ContextSpec spec) {
 }
 
 ModelHandle load_model(const std::string& path, const Device& device, LoadMode mode,
-                       const std::function<bool()>& keep_going) {
+                       const std::function<bool()>& keep_going,
+                       const std::vector<std::string>& in_host_memory) {
   check_file(path);
   std::array<ggml_backend_dev_t, 2> devices = {device.is_cpu ? nullptr : device.handle, nullptr};
   llama_model_params params = llama_model_default_params();
@@ -194,6 +206,11 @@ ModelHandle load_model(const std::string& path, const Device& device, LoadMode m
   params.n_gpu_layers = device.is_cpu ? 0 : -1;
   params.load_mode = LLAMA_LOAD_MODE_NONE;  // mapped pages would not be counted by anybody
   params.no_alloc = mode == LoadMode::dry;
+  const auto overrides = host_overrides(device, in_host_memory);
+  if (overrides.size() > 1) {
+    params.tensor_buft_overrides = overrides.data();
+    params.use_extra_bufts = false;  // what is copied to the device must be as in the file
+  }
   params.progress_callback = on_progress;
   params.progress_callback_user_data = const_cast<std::function<bool()>*>(&keep_going);
 

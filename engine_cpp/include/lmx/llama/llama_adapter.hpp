@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "llama.h"
 #include "lmx/base/bytes.hpp"
@@ -75,9 +76,11 @@ struct Footprint {
 enum class LoadMode { real, dry };  // dry: metadata and vocabulary, no weights allocated
 
 // Throws ModelFileError with the library's reason. `keep_going` may end a long load early
-// (Cancelled).
+// (Cancelled). On a GPU the weights whose names match one of the patterns `in_host_memory`
+// (regular expressions) are loaded into pinned host memory.
 ModelHandle load_model(const std::string& path, const Device& device, LoadMode mode,
-                       const std::function<bool()>& keep_going = {});
+                       const std::function<bool()>& keep_going = {},
+                       const std::vector<std::string>& in_host_memory = {});
 
 // What the library asks during a decode. It is abandoned when `abort` answers true (CPU only);
 // `on_node` sees the nodes of the graph as they are computed (ggml_backend_sched_eval_callback).
