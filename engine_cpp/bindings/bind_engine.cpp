@@ -154,17 +154,18 @@ void bind_engine(nb::module_& module) {
           "submit",
           [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,
              const ContextSpec& context, const Sampling& sampling, std::vector<std::string> stops,
-             std::optional<double> deadline_s, std::optional<Grammar> grammar,
-             std::optional<std::uint32_t> logprobs, std::string session, std::string mode,
-             std::size_t max_unread) {
+             std::optional<double> deadline_s, std::optional<Constraint> constraint,
+             std::vector<std::string> preserved, std::optional<std::uint32_t> logprobs,
+             std::string session, std::string mode, std::size_t max_unread) {
             nb::gil_scoped_release unlocked;
             return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
-                                std::move(stops), deadline_s, std::move(grammar), logprobs,
-                                std::move(session), std::move(mode), max_unread});
+                                std::move(stops), deadline_s, std::move(constraint),
+                                std::move(preserved), logprobs, std::move(session), std::move(mode),
+                                max_unread});
           },
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
-          "deadline_s"_a.none(), "grammar"_a.none(), "logprobs"_a.none(), "session"_a, "mode"_a,
-          "max_unread"_a)
+          "deadline_s"_a.none(), "constraint"_a.none(), "preserved"_a, "logprobs"_a.none(),
+          "session"_a, "mode"_a, "max_unread"_a)
       .def("job", &Engine::job, "id"_a, "model"_a, "context"_a, "aged"_a, release)
       .def("plan", &Engine::plan, "jobs"_a, release)
       .def("estimate", &Engine::estimate, "model"_a, "context"_a, release)

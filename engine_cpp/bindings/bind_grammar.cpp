@@ -5,6 +5,7 @@
 
 #include "bindings.hpp"
 #include "lmx/llama/llama_adapter.hpp"
+#include "lmx/text/constraint.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -54,6 +55,16 @@ void bind_grammar(nb::module_& module) {
           "data"_a)
       .def_prop_ro("may_end", &Grammar::may_end)
       .def_prop_ro("must_end", &Grammar::must_end);
+  nb::class_<Constraint>(module, "Constraint")
+      .def(
+          "__init__",
+          [](Constraint* self, const Grammar& grammar, std::string prefix,
+             std::vector<std::string> triggers, bool behind_trigger) {
+            new (self)
+                Constraint(grammar, {std::move(prefix), std::move(triggers), behind_trigger});
+          },
+          "grammar"_a, "prefix"_a = "", "triggers"_a = std::vector<std::string>(),
+          "behind_trigger"_a = false);
   module.def("parse_gbnf", parse, "text"_a,
              "The rules of a grammar. Only for the child process: hostile text can crash it.");
 }

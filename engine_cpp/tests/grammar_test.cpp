@@ -83,6 +83,15 @@ TEST("a rule that can begin with itself is refused, also behind what may be empt
                  {{E::end, 0}}}));
 }
 
+TEST("a repetition of what may be empty is no left recursion") {
+  // root ::= item root | ""; item ::= "a" | ""
+  Grammar grammar(GrammarRules{{{E::rule, 1}, {E::rule, 0}, {E::alternative, 0}, {E::end, 0}},
+                               {{E::chr, 'a'}, {E::alternative, 0}, {E::end, 0}}});
+  CHECK(grammar.may_end());
+  grammar.accept("aaa");
+  CHECK(grammar.may_end() && !allows(grammar, "b"));
+}
+
 TEST("malformed rules are refused") {
   CHECK(refused({}));
   CHECK(refused({{}}));

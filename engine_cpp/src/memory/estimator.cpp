@@ -115,6 +115,17 @@ std::vector<llama_token> DryModel::tokenize(const std::string& text, std::uint32
   return tokens;
 }
 
+std::vector<llama_token> DryModel::control_tokens(const std::vector<std::string>& texts) const {
+  std::vector<llama_token> tokens;
+  for (const std::string& text : texts) {
+    llama_token token = 0;
+    const auto n = llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()),
+                                  &token, 1, /*add_special=*/false, /*parse_special=*/true);
+    if (n == 1) tokens.push_back(token);
+  }
+  return tokens;
+}
+
 Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) const {
   const ContextHandle context = make_context(model_.get(), spec, 1);
   return lmx::footprint(context.get(), device);

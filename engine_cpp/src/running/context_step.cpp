@@ -231,8 +231,9 @@ void Context::sample(std::uint32_t index, Step& step) {
 llama_token Context::choose(Slot& slot, const float* logits) {
   Generation& generation = *slot.generation;
   const llama_token token =
-      generation.grammar
-          ? sample_within(generation.sampler.get(), *generation.grammar, vocab_, logits)
+      generation.constraint && !generation.constraint->idle()
+          ? sample_within(generation.sampler.get(), *generation.constraint,
+                          {vocab_, generation.request->spec().preserved}, logits)
           : llama_sampler_sample(generation.sampler.get(), handle_.get(), slot.output_row);
   if (const auto& n_top = generation.request->spec().logprobs) {
     generation.request->add_logprob(logprob_of(vocab_, logits, token, *n_top));
@@ -248,10 +249,11 @@ void Context::accept(std::uint32_t index, llama_token token, Step& step) {
   step.completion_tokens += 1;
   bool stopped = llama_vocab_is_eog(vocab_, token);
   if (!stopped) {
-    const std::string piece = piece_of(vocab_, token);
-    if (generation.grammar) generation.grammar->accept(piece);
+    const std::string piece = Pieces{vocab_, request.spec().preserved}.of(token);
+    if (generation.constraint) generation.constraint->accept(piece);
     request.emit(generation.text.push(piece));
-    stopped = generation.text.stopped() || (generation.grammar && generation.grammar->must_end());
+    stopped =
+        generation.text.stopped() || (generation.constraint && generation.constraint->must_end());
   }
   const bool full =
       generation.produced() >= request.spec().max_tokens || slots_[index].n_past >= spec_.n_ctx;

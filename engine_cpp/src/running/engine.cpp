@@ -37,7 +37,7 @@ void check_output(const Prompt& prompt) {
   if (prompt.logprobs && *prompt.logprobs > kMaxLogprobs) {
     throw InvalidRequest("logprobs must be between 0 and " + std::to_string(kMaxLogprobs));
   }
-  if (prompt.grammar && !prompt.stops.empty()) {
+  if (prompt.constraint && prompt.constraint->is_whole() && !prompt.stops.empty()) {
     throw InvalidRequest(
         "a stop string would cut a text short of its grammar; leave out stop= or the grammar");
   }
@@ -100,7 +100,8 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.max_tokens = prompt.max_tokens;
   spec.sampling = prompt.sampling;
   spec.stops = prompt.stops;
-  spec.grammar = prompt.grammar;
+  spec.constraint = prompt.constraint;
+  spec.preserved = model->control_tokens(prompt.preserved);
   spec.logprobs = prompt.logprobs;
   spec.max_unread = prompt.max_unread;
   return scheduler_.submit(std::move(spec));

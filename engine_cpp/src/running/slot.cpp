@@ -8,7 +8,7 @@ Generation::Generation(std::shared_ptr<Request> asked, const llama_vocab* vocab)
   sampler = make_sampler(spec.sampling, vocab, spec.context.n_ctx);
   for (llama_token token : spec.prompt) llama_sampler_accept(sampler.get(), token);
   text = TextStream(spec.stops);
-  grammar = spec.grammar;
+  constraint = spec.constraint;
   tokens = spec.prompt;
 }
 

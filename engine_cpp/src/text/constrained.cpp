@@ -35,35 +35,35 @@ llama_token choose(llama_sampler* sampler, Candidates candidates) {
   return array.data[array.selected].id;
 }
 
-bool allowed(const Grammar& grammar, const llama_vocab* vocab, llama_token token,
+bool allowed(const Constraint& constraint, const Pieces& pieces, llama_token token,
              std::uint64_t& work) {
-  if (llama_vocab_is_eog(vocab, token)) return grammar.may_end();
-  const std::string piece = piece_of(vocab, token);
-  return !piece.empty() && grammar.allows(piece, work);
+  if (llama_vocab_is_eog(pieces.vocab, token)) return constraint.may_end();
+  const std::string piece = pieces.of(token);
+  return !piece.empty() && constraint.allows(piece, work);
 }
 
 // Which bytes a piece may begin with: most of a vocabulary is ruled out by its first.
-std::array<bool, 256> first_bytes(const Grammar& grammar, std::uint64_t& work) {
+std::array<bool, 256> first_bytes(const Constraint& constraint, std::uint64_t& work) {
   std::array<bool, 256> possible{};
   for (std::size_t byte = 0; byte < possible.size(); ++byte) {
     const char first = static_cast<char>(byte);
-    possible[byte] = grammar.allows({&first, 1}, work);
+    possible[byte] = constraint.allows({&first, 1}, work);
   }
   return possible;
 }
 
-void remove_forbidden(Candidates& candidates, const Grammar& grammar, const llama_vocab* vocab) {
+void remove_forbidden(Candidates& candidates, const Constraint& constraint, const Pieces& pieces) {
   std::uint64_t work = 0;
-  const auto possible = first_bytes(grammar, work);
+  const auto possible = first_bytes(constraint, work);
   std::erase_if(candidates, [&](const llama_token_data& candidate) {
     if (work > kMaxWork) {
       throw Error("the grammar is too ambiguous to be followed here; simplify its alternatives");
     }
     if (candidate.logit == kForbidden) return true;
-    if (llama_vocab_is_eog(vocab, candidate.id)) return !grammar.may_end();
-    const std::string piece = piece_of(vocab, candidate.id);
+    if (llama_vocab_is_eog(pieces.vocab, candidate.id)) return !constraint.may_end();
+    const std::string piece = pieces.of(candidate.id);
     return piece.empty() || !possible[static_cast<unsigned char>(piece.front())] ||
-           !grammar.allows(piece, work);
+           !constraint.allows(piece, work);
   });
   if (candidates.empty()) {
     throw Error("the grammar allows no token of this model here; widen the grammar");
@@ -72,32 +72,36 @@ void remove_forbidden(Candidates& candidates, const Grammar& grammar, const llam
 
 }  // namespace
 
-std::string piece_of(const llama_vocab* vocab, llama_token token) {
+std::string Pieces::of(llama_token token) const {
+  return piece_of(vocab, token, std::ranges::find(preserved, token) != preserved.end());
+}
+
+std::string piece_of(const llama_vocab* vocab, llama_token token, bool control) {
   std::string piece(64, '\0');
   auto length = llama_token_to_piece(vocab, token, piece.data(),
-                                     static_cast<std::int32_t>(piece.size()), 0, false);
+                                     static_cast<std::int32_t>(piece.size()), 0, control);
   if (length < 0) {
     piece.resize(static_cast<std::size_t>(-length));
-    length = llama_token_to_piece(vocab, token, piece.data(), -length, 0, false);
+    length = llama_token_to_piece(vocab, token, piece.data(), -length, 0, control);
   }
   piece.resize(static_cast<std::size_t>(std::max(length, 0)));
   return piece;
 }
 
-llama_token sample_within(llama_sampler* sampler, const Grammar& grammar, const llama_vocab* vocab,
-                          const float* logits) {
-  Candidates candidates = candidates_of(logits, llama_vocab_n_tokens(vocab));
+llama_token sample_within(llama_sampler* sampler, const Constraint& constraint,
+                          const Pieces& pieces, const float* logits) {
+  Candidates candidates = candidates_of(logits, llama_vocab_n_tokens(pieces.vocab));
   // Most tokens that the model wants are allowed; looking at the whole vocabulary takes far longer.
   for (int i = 0; i < kTries && !candidates.empty(); ++i) {
     const llama_token token = choose(sampler, candidates);
     std::uint64_t work = 0;
-    if (allowed(grammar, vocab, token, work)) {
+    if (allowed(constraint, pieces, token, work)) {
       llama_sampler_accept(sampler, token);
       return token;
     }
     std::erase_if(candidates, [&](const auto& candidate) { return candidate.id == token; });
   }
-  remove_forbidden(candidates, grammar, vocab);
+  remove_forbidden(candidates, constraint, pieces);
   const llama_token token = choose(sampler, std::move(candidates));
   llama_sampler_accept(sampler, token);
   return token;

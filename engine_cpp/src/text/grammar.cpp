@@ -64,17 +64,26 @@ std::vector<bool> empty_rules(const GrammarRules& rules) {
   return empty;
 }
 
-// The rules that each rule can begin with.
-std::vector<std::vector<std::uint32_t>> leading_rules(const GrammarRules& rules) {
+// A rule that another can begin with. At the tail of an alternative it leaves nothing to be matched
+// behind it, so that coming back to the same rule is coming back to the same parse.
+struct Leading {
+  std::uint32_t rule;
+  bool at_tail;
+};
+using LeadingRules = std::vector<std::vector<Leading>>;
+
+LeadingRules leading_rules(const GrammarRules& rules) {
   const std::vector<bool> empty = empty_rules(rules);
-  std::vector<std::vector<std::uint32_t>> leading(rules.size());
+  LeadingRules leading(rules.size());
   for (std::size_t i = 0; i < rules.size(); ++i) {
     bool at_start = true;
-    for (const GrammarElement& element : rules[i]) {
+    for (std::size_t k = 0; k < rules[i].size(); ++k) {
+      const GrammarElement& element = rules[i][k];
       if (element.type == Type::alternative) {
         at_start = true;
       } else if (at_start && element.type == Type::rule) {
-        leading[i].push_back(element.value);
+        const Type next = rules[i][k + 1].type;
+        leading[i].push_back({element.value, next == Type::end || next == Type::alternative});
         at_start = empty[element.value];
       } else {
         at_start = false;
@@ -84,30 +93,61 @@ std::vector<std::vector<std::uint32_t>> leading_rules(const GrammarRules& rules)
   return leading;
 }
 
-// A rule that begins with itself would be expanded for ever: the rules must have an order in which
-// each begins with later ones only (Kahn's algorithm).
-void check_left_recursion(const GrammarRules& rules) {
-  const auto leading = leading_rules(rules);
-  std::vector<std::size_t> waiting(rules.size());
-  for (const auto& targets : leading) {
-    for (const std::uint32_t target : targets) waiting[target] += 1;
-  }
-  std::vector<std::size_t> ready;
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    if (waiting[i] == 0) ready.push_back(i);
-  }
-  std::size_t ordered = 0;
-  while (!ready.empty()) {
-    const std::size_t rule = ready.back();
-    ready.pop_back();
-    ordered += 1;
-    for (const std::uint32_t target : leading[rule]) {
-      if (--waiting[target] == 0) ready.push_back(target);
+// The rules in the order in which a walk along these edges leaves them.
+std::vector<std::uint32_t> walk_order(const LeadingRules& edges) {
+  std::vector<std::uint32_t> order;
+  std::vector<bool> seen(edges.size());
+  std::vector<std::pair<std::uint32_t, std::size_t>> path;  // a rule, and its edges taken
+  for (std::uint32_t root = 0; root < edges.size(); ++root) {
+    if (seen[root]) continue;
+    seen[root] = true;
+    path.emplace_back(root, 0);
+    while (!path.empty()) {
+      auto& [rule, taken] = path.back();
+      if (taken == edges[rule].size()) {
+        order.push_back(rule);
+        path.pop_back();
+      } else if (const std::uint32_t next = edges[rule][taken++].rule; !seen[next]) {
+        seen[next] = true;
+        path.emplace_back(next, 0);
+      }
     }
   }
-  if (ordered < rules.size()) {
-    throw InvalidRequest(
-        "the grammar is left-recursive: a rule can begin with itself; write it with * or +");
+  return order;
+}
+
+// Numbers the rules so that those which can begin with each other have the same (Kosaraju).
+std::vector<std::uint32_t> circles_of(const LeadingRules& leading) {
+  LeadingRules reversed(leading.size());
+  for (std::uint32_t i = 0; i < leading.size(); ++i) {
+    for (const Leading& edge : leading[i]) reversed[edge.rule].push_back({i, edge.at_tail});
+  }
+  const auto order = walk_order(leading);
+  std::vector<std::uint32_t> circle(leading.size(), UINT32_MAX);
+  for (auto root = order.rbegin(); root != order.rend(); ++root) {
+    std::vector<std::uint32_t> todo = {*root};
+    while (!todo.empty()) {
+      const std::uint32_t rule = todo.back();
+      todo.pop_back();
+      if (circle[rule] != UINT32_MAX) continue;
+      circle[rule] = *root;
+      for (const Leading& edge : reversed[rule]) todo.push_back(edge.rule);
+    }
+  }
+  return circle;
+}
+
+// A rule that begins with itself and goes on would be expanded for ever.
+void check_left_recursion(const GrammarRules& rules) {
+  const auto leading = leading_rules(rules);
+  const auto circle = circles_of(leading);
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    for (const Leading& edge : leading[i]) {
+      if (!edge.at_tail && circle[i] == circle[edge.rule]) {
+        throw InvalidRequest(
+            "the grammar is left-recursive: a rule can begin with itself; write it with * or +");
+      }
+    }
   }
 }
 

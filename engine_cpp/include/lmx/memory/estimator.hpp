@@ -59,6 +59,9 @@ class DryModel {
   // Throws PromptTooLong without tokenizing when the text cannot fit into `limit` tokens.
   std::vector<llama_token> tokenize(const std::string& text, std::uint32_t limit) const;
 
+  // The tokens that stand for exactly these texts; a text that is no token of its own is left out.
+  std::vector<llama_token> control_tokens(const std::vector<std::string>& texts) const;
+
   Footprint footprint(const ContextSpec& spec, const Device& device) const;
 
  private:

@@ -29,7 +29,8 @@ struct Prompt {
   Sampling sampling;
   std::vector<std::string> stops;
   std::optional<double> deadline_s;
-  std::optional<Grammar> grammar;
+  std::optional<Constraint> constraint;
+  std::vector<std::string> preserved;  // texts of control tokens that are part of the answer
   std::optional<std::uint32_t> logprobs;
   std::string session;
   std::string mode = "throughput";  // or "deterministic"

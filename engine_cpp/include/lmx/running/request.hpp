@@ -40,7 +40,8 @@ struct RequestSpec {
   std::uint32_t max_tokens = 128;
   Sampling sampling;
   std::vector<std::string> stops;
-  std::optional<Grammar> grammar;
+  std::optional<Constraint> constraint;
+  std::vector<llama_token> preserved;     // control tokens that are part of the text
   std::optional<std::uint32_t> logprobs;  // likeliest tokens to tell beside each chosen one
   std::size_t max_unread = 1U << 16;      // bytes of text that a slow reader may leave behind
   std::optional<Clock::time_point> deadline;

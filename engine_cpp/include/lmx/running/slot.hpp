@@ -29,7 +29,7 @@ struct Generation {
   std::shared_ptr<Request> request;
   SamplerChain sampler;
   TextStream text;
-  std::optional<Grammar> grammar;
+  std::optional<Constraint> constraint;
   std::vector<llama_token> tokens;  // the prompt, then those chosen; the last is not yet decoded
   bool answering = false;           // decoding, since it last came into a slot
   Clock::time_point began;          // when it last came into a slot

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "llama.h"
-#include "lmx/text/grammar.hpp"
+#include "lmx/text/constraint.hpp"
 
 namespace lmx {
 
@@ -48,13 +48,19 @@ void validate(const Sampling& sampling, std::int32_t n_vocab);
 // min-p, XTC, temperature.
 SamplerChain make_sampler(const Sampling& sampling, const llama_vocab* vocab, std::uint32_t n_ctx);
 
-// The bytes that a token stands for; none for a control token.
-std::string piece_of(const llama_vocab* vocab, llama_token token);
+// The bytes that the tokens of a text stand for; none for a control token, unless it is preserved.
+struct Pieces {
+  const llama_vocab* vocab;
+  const std::vector<llama_token>& preserved;
 
-// The next token, by these samplers among those that the grammar allows; an end of turn only where
-// it may end. Throws Error when no token fits, or when finding out takes too long.
-llama_token sample_within(llama_sampler* sampler, const Grammar& grammar, const llama_vocab* vocab,
-                          const float* logits);
+  std::string of(llama_token token) const;
+};
+std::string piece_of(const llama_vocab* vocab, llama_token token, bool control = false);
+
+// The next token, by these samplers among those that the constraint allows; an end of turn only
+// where it may end. Throws Error when no token fits, or when finding out takes too long.
+llama_token sample_within(llama_sampler* sampler, const Constraint& constraint,
+                          const Pieces& pieces, const float* logits);
 
 // The `n_top` likeliest tokens beside the chosen one, as the model sees them: before any sampling
 // option. Probabilities are natural logarithms.

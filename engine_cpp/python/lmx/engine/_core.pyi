@@ -14,6 +14,15 @@ class Grammar:
     @property
     def must_end(self) -> bool: ...
 
+class Constraint:
+    def __init__(
+        self,
+        grammar: Grammar,
+        prefix: str = "",
+        triggers: Sequence[str] = [],
+        behind_trigger: bool = False,
+    ) -> None: ...
+
 def parse_gbnf(text: str) -> list[list[tuple[int, int]]]:
     """
     The rules of a grammar. Only for the child process: hostile text can crash it.
@@ -342,7 +351,8 @@ class Engine:
         sampling: Sampling,
         stops: Sequence[str],
         deadline_s: float | None,
-        grammar: Grammar | None,
+        constraint: Constraint | None,
+        preserved: Sequence[str],
         logprobs: int | None,
         session: str,
         mode: str,

@@ -117,6 +117,7 @@ class Engine:
             raise InvalidRequest(f"logprobs is {logprobs} but must be from 0 to {MAX_LOGPROBS}")
         if not 0 < max_unread < 2**63:
             raise InvalidRequest(f"max_unread is {max_unread} but must be 1 or more")
+        form = to_core(grammar, json_schema)
         request = self._core.submit(
             info.path,
             text,
@@ -125,7 +126,8 @@ class Engine:
             (sampling or Sampling()).to_core(),
             [encodable(word) for word in ([stop] if isinstance(stop, str) else stop)],
             deadline_s,
-            to_core(grammar, json_schema),
+            None if form is None else _core.Constraint(form),
+            [],
             logprobs,
             encodable(session or ""),
             mode,

@@ -1,0 +1,89 @@
+"""Chat formats; only for the child process lmx.engine.chat_service."""
+
+import enum
+from collections.abc import Mapping, Sequence
+
+class ToolCall:
+    def __init__(self, id: str, name: str, arguments: str) -> None: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> str: ...
+
+class ChatMessage:
+    def __init__(
+        self,
+        role: str,
+        content: str,
+        reasoning: str,
+        tool_calls: Sequence[ToolCall],
+        tool_name: str,
+        tool_call_id: str,
+    ) -> None: ...
+    @property
+    def content(self) -> str: ...
+    @property
+    def reasoning(self) -> str: ...
+    @property
+    def tool_calls(self) -> list[ToolCall]: ...
+
+class Tool:
+    def __init__(self, name: str, description: str, parameters: str) -> None: ...
+
+class ToolChoice(enum.Enum):
+    auto = 0
+
+    required = 1
+
+    none = 2
+
+class Conversation:
+    def __init__(
+        self,
+        messages: Sequence[ChatMessage],
+        tools: Sequence[Tool],
+        tool_choice: ToolChoice,
+        parallel_tool_calls: bool,
+        thinking: bool,
+        options: Mapping[str, str],
+    ) -> None: ...
+
+class ChatFormat:
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def generation_prompt(self) -> str: ...
+    @property
+    def grammar(self) -> str: ...
+    @property
+    def grammar_is_lazy(self) -> bool: ...
+    @property
+    def triggers(self) -> list[str]: ...
+    @property
+    def preserved(self) -> list[str]: ...
+    @property
+    def stops(self) -> list[str]: ...
+    @property
+    def thinks(self) -> bool: ...
+    @property
+    def thinking_start(self) -> str: ...
+    @property
+    def thinking_ends(self) -> list[str]: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def parser(self) -> str: ...
+
+class ChatError(Exception):
+    pass
+
+class ChatTemplate:
+    def __init__(self, source: str, bos: str, eos: str) -> None: ...
+    def apply(self, conversation: Conversation) -> ChatFormat: ...
+    def capabilities(self) -> dict[str, bool]: ...
+
+class AnswerParser:
+    def __init__(self, kind: int, parser: str, generation_prompt: str) -> None: ...
+    def parse(self, answer: str, partial: bool) -> ChatMessage: ...
