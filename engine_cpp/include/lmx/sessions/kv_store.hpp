@@ -19,19 +19,9 @@
 
 #include "lmx/memory/shared_ledger.hpp"
 #include "lmx/sessions/host_buffers.hpp"
+#include "lmx/sessions/sequence_label.hpp"
 
 namespace lmx {
-
-using Tokens = std::vector<std::int32_t>;
-
-// What a saved sequence is.
-struct SequenceLabel {
-  std::string fingerprint;        // of model, context and library: equal means that the bytes fit
-  std::string session;            // empty: anonymous
-  Tokens tokens;                  // whose keys and values the bytes hold
-  std::uint32_t exact_until = 0;  // leading tokens that were computed in whole chunks
-  double cost_s = 0;              // seconds that computing it again would take
-};
 
 enum class Where { ram, disk };  // ram: in memory (it may be on disk as well)
 
@@ -167,7 +157,7 @@ class KvStore {
   Room room(const RoomQuery& query);
 
   // Keeps it under its label. An older state of the same session goes; so does an anonymous
-  // sequence that is a prefix of this one.
+  // sequence that is a prefix of this one. 0 when there is no room even for its label.
   SavedId keep(SequenceLabel label, HostBuffer bytes);
 
   // The best prefix, or nothing. Neither reads files nor copies.
@@ -188,7 +178,8 @@ class KvStore {
   std::size_t forget(const std::string& session);
 
   // Drops copies in memory, the least worth first, until the ledger has this much free. False when
-  // that cannot be had; copies without a file are dropped only if `now`, and written otherwise.
+  // that cannot be had; copies without a file are dropped if `now` (or without a disk), else
+  // written.
   bool make_room(Bytes bytes, bool now);
 
   // Writes all that is in memory only, the most worth first, and waits for it, at most `seconds`.
