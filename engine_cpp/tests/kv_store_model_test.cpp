@@ -175,11 +175,11 @@ class Model {
 }  // namespace
 
 TEST("under random use in memory the store answers as a naive one would") {
-  for (unsigned seed = 0; seed < 20; ++seed) Model(seed, false).run(300);
+  for (unsigned seed = 0; seed < 10; ++seed) Model(seed, false).run(300);
 }
 
 TEST("under random use with a disk and restarts the store answers as a naive one would") {
-  for (unsigned seed = 0; seed < 12; ++seed) Model(seed, true).run(150);
+  for (unsigned seed = 0; seed < 8; ++seed) Model(seed, true).run(120);
 }
 
 TEST("threads that keep, find, take and look at once do not disturb each other") {
@@ -189,7 +189,7 @@ TEST("threads that keep, find, take and look at once do not disturb each other")
   for (unsigned number = 0; number < 4; ++number) {
     threads.emplace_back([&f, number] {
       Random random{std::mt19937(number)};
-      for (int step = 0; step < 60; ++step) {
+      for (int step = 0; step < 40; ++step) {
         const std::string session = "session " + std::to_string(random(6));
         Room room = f.store->room({.bytes = 20 * kKiB, .cost_s = 1, .now = random(2) == 0});
         if (room) {

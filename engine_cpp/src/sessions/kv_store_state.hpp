@@ -115,7 +115,7 @@ struct KvStore::State {
   std::vector<std::filesystem::path> graveyard;  // files to remove
   Bytes disk_bytes = 0;                          // of files, and of the one being written
   double disk_retry_at = 0;                      // after a failure
-  bool warned = false;
+  bool warned = false;                           // of the disk; the writer's once it runs
   bool closing = false;
   KvStoreCounters counters;
 

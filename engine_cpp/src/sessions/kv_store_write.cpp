@@ -151,6 +151,8 @@ void KvStore::State::write_next(std::unique_lock<std::mutex>& lock) {
   std::optional<FileHeader> header;
   if (!failure) header = read_header(path).header;
   saved = {};
+  if (failure && !std::exchange(warned, true))
+    warn("a session is not kept on disk: " + options.spill_dir.string() + ": " + *failure);
 
   lock.lock();
   if (header) {
@@ -159,10 +161,8 @@ void KvStore::State::write_next(std::unique_lock<std::mutex>& lock) {
     write_failed_locked(id, bytes, dropped);
   }
   changed.notify_all();
-  const bool news = failure && !std::exchange(warned, true);
   lock.unlock();
   dropped.clear();
-  if (news) warn("a session is not kept on disk: " + options.spill_dir.string() + ": " + *failure);
   tell();
   lock.lock();
 }
