@@ -26,6 +26,14 @@ def larger_model(pytestconfig: pytest.Config) -> Path:
     return model_variant(Path(cache.mkdir("models")), "Q8_0")
 
 
+@pytest.fixture(scope="session")
+def tiny_models(pytestconfig: pytest.Config) -> Path:
+    """The folder of the models that `tiny_model` makes."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    return Path(cache.mkdir("models"))
+
+
 @pytest.fixture
 def make_engine() -> Iterator[MakeEngine]:
     """Makes engines on the CPU that are closed after the test.
