@@ -4,11 +4,13 @@ BIN := .venv/bin
 JOBS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_MINUTES ?= 30
+SOAK_SEED ?=
 SOURCES := api workflows workers migrations tests benchmarks tools engine_cpp/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup engine demo demo-crash test test-python test-cpp test-sanitize lint format types \
-	imports bench bench-engine clean
+	imports bench bench-engine soak-engine clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,6 +64,9 @@ bench: .venv ## The durable core beside its peers (installs them into .venv-benc
 
 bench-engine: .venv ## The engine beside bare llama.cpp, with goals (BENCH_ARGS=--quick for a short look)
 	@$(BIN)/python -m benchmarks.engine $(BENCH_ARGS)
+
+soak-engine: .venv ## The engine under everything at once (SOAK_MINUTES=30, SOAK_SEED=number)
+	@$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 clean: ## Remove build output, not .venv
 	rm -rf build engine_cpp/build .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

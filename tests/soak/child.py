@@ -1,0 +1,174 @@
+"""The process that is killed: engines under test, one after another.
+
+    python -m tests.soak.child SETUP.json LIFE
+
+Each line of its input says how the engine at work is to end: "drain" lets all clients finish,
+"close" closes it under them. It answers with one JSON line for everything worth knowing, the last
+of an engine being "rest". It ends at the end of its input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import json
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lmx.engine import Engine, Snapshot
+from tests.soak import checks
+from tests.soak.clients import Client
+from tests.soak.setup import Setup
+
+_LOOK_EVERY_S = 1.0
+_DRAIN_S = 60.0
+
+_output = threading.Lock()
+
+
+def report(kind: str, **values: Any) -> None:
+    with _output:
+        print(json.dumps({"kind": kind, **values}), flush=True)
+
+
+def main() -> None:
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    setup, life = Setup.load(Path(sys.argv[1])), sys.argv[2]
+    answers = json.loads(setup.answers_file.read_text())
+    orders: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
+    rests: list[int] = []
+    bout = 0
+    while True:
+        resources = _resources() if bout else None
+        order = _Bout(setup, answers, f"{setup.seed}/{life}/{bout}").run(orders)
+        if order is None:
+            return
+        rests.append(_resident())
+        faults = checks.memory_trend(rests)
+        for name, before in (resources or {}).items():
+            faults += checks.same_resources(name, before, _resources()[name])
+        report("rest", order=order, resident=rests[-1], faults=faults)
+        bout += 1
+
+
+def _read_orders(orders: queue.Queue[str | None]) -> None:
+    for line in sys.stdin:
+        orders.put(line.strip())
+    orders.put(None)
+
+
+class _Bout:
+    """One engine, from its first request to its end."""
+
+    def __init__(self, setup: Setup, answers: dict[str, Any], seed: str) -> None:
+        self.setup = setup
+        self.engine = Engine(device="cpu", threads=1, **setup.engine())
+        self.stopping, self.closing = threading.Event(), threading.Event()
+        questions = setup.questions()
+        self.clients = [
+            Client(
+                self.engine,
+                setup,
+                questions,
+                answers,
+                random.Random(f"{seed}/{number}"),
+                f"client {number}",
+                report,
+                self.stopping,
+                self.closing,
+            )
+            for number in range(setup.clients)
+        ]
+
+    def run(self, orders: queue.Queue[str | None]) -> str | None:
+        """Works until it is told how to end, and ends so."""
+        report("start", saved=_saved(self.engine.snapshot()))
+        threads = [threading.Thread(target=client.run) for client in self.clients]
+        for thread in threads:
+            thread.start()
+        order = self._watch(orders)
+        self.stopping.set()
+        if order != "drain":
+            self.closing.set()
+            self.engine.close()
+        for thread in threads:
+            thread.join()
+        if order == "drain":
+            self._drain()
+            self.closing.set()
+            self.engine.close()
+        return order
+
+    def _watch(self, orders: queue.Queue[str | None]) -> str | None:
+        while True:
+            try:
+                return orders.get(timeout=_LOOK_EVERY_S)
+            except queue.Empty:
+                self._look()
+
+    def _look(self) -> None:
+        snapshot = self.engine.snapshot()
+        faults = checks.always(snapshot)
+        faults += checks.spill_folder(_folder_bytes(self.setup.spill_dir), self.setup.spill_bytes)
+        counts: dict[str, int] = {}
+        for client in self.clients:
+            for kind, count in dict(client.counts).items():
+                counts[kind] = counts.get(kind, 0) + count
+        report(
+            "look",
+            counts=counts,
+            totals=snapshot["totals"],
+            saved=_saved(snapshot),
+            used=snapshot["used"],
+            live=len(snapshot["requests"]),
+            resident=psutil.Process().memory_info().rss,
+            faults=faults,
+        )
+
+    def _drain(self) -> None:
+        """What nobody reads any more must end too; then nothing but residents is booked."""
+        deadline = time.monotonic() + _DRAIN_S
+        while (faults := checks.at_rest(self.engine.snapshot())) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._look()
+        if faults:
+            report("fault", client="nobody", action="drain", text="\n".join(faults))
+
+
+def _saved(snapshot: Snapshot) -> dict[str, Any]:
+    """What the snapshot says of host memory and saved sequences, numbers only."""
+    return {}
+
+
+def _resources() -> dict[str, int]:
+    process = psutil.Process()
+    return {"threads": process.num_threads(), "descriptors": process.num_fds()}
+
+
+def _resident() -> int:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(psutil.Process().memory_info().rss)
+
+
+def _folder_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the engine removes files meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+if __name__ == "__main__":
+    main()
