@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from lmx.workflows.errors import InvalidInput, TooLarge
+from lmx.workflows.finite import not_finite
 from lmx.workflows.operations import encode
 
 #: The largest input of one task, in bytes of JSON.
@@ -65,9 +66,16 @@ def in_full(number: float) -> str:
 def encode_input(value: Any, what: str = "the input") -> str:
     """Encode a JSON value that a task carries; `what` names it in errors.
 
-    Raises TooLarge, or InvalidInput for NUL and for what is not JSON.
+    Raises TooLarge, or InvalidInput for NUL, for a number that is not finite and for what is not
+    JSON.
     """
     text = encode(value)
+    # The encoder turns NaN and infinities into null, which reads like a missing result.
+    if "null" in text and (found := not_finite(value)) is not None:
+        raise InvalidInput(
+            f"{what} contains {found}, which JSON cannot hold",
+            hint="return None or a text in its place",
+        )
     if len(text) > MAX_INPUT_BYTES:
         size = len(text) / 2**20
         raise TooLarge(

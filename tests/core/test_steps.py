@@ -111,13 +111,20 @@ def bad_steps(ctx: Context, kind: str) -> Any:
         return ctx.step("with:colon", note, "never")
     if kind == "set":
         return ctx.step("set", lambda: {1, 2})
+    if kind == "nan":
+        return ctx.step("nan", lambda: {"scores": [1.0, float("nan")]})
     return ctx.step("nul", lambda: "a\x00b")
 
 
 def test_what_cannot_be_recorded_fails_the_run_at_once_with_a_reason(
     served: Workers, client: Client
 ) -> None:
-    expected = {"name": "cannot name a step", "set": "not a JSON value", "nul": "NUL"}
+    expected = {
+        "name": "cannot name a step",
+        "set": "not a JSON value",
+        "nan": "the result of 'nan' contains nan at scores[1]",
+        "nul": "NUL",
+    }
     for kind, message in expected.items():
         view = client.wait(client.submit("bad_steps", kind), 20)
         assert view.state == "failed"
