@@ -14,6 +14,7 @@ from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workers.intake import Intake
 from lmx.workers.settlement import Settlement
 from lmx.workflows.lease import Lease
+from lmx.workflows.retries import describe
 
 if TYPE_CHECKING:
     from lmx.workers.broker import PostgresBroker
@@ -93,7 +94,7 @@ class PostgresConsumer(Consumer):
 
     def _reject_undecodable(self, lease: Lease, error: DecodeError) -> None:
         log.error("task %s holds a message that cannot be decoded: %s", lease.task_id, error)
-        failure = outcome.finish_failed(lease, outcome.error_of(error))
+        failure = outcome.finish_failed(lease, describe(error))
         Settlement(self._broker.committer, self._intake, lease, [failure]).post()
 
     def _give_back(self, leases: list[Lease]) -> None:

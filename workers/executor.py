@@ -73,7 +73,7 @@ class Executor:
             lease.settled = True
         except Unreachable:
             lease.outcome = [_repeat(lease)]
-        except (Exception, TimeLimitExceeded) as error:
+        except (Exception, SystemExit, TimeLimitExceeded) as error:
             self.fail(lease, error)
         finally:
             if execution is not None:

@@ -8,8 +8,8 @@ from dramatiq.message import Message
 from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import ALL_OTHERS, Operation
+from lmx.workflows.retries import describe, storable
 
-_MAX_TEXT: Final = 16_384
 INTERRUPTED_DELAY_S: Final = 1.0
 
 
@@ -24,9 +24,9 @@ def outcome_of(delivery: Delivery, *, failed: bool) -> list[Operation]:
         return _task_outcome(delivery, failed=failed)
     if delivery.retry is not None:
         end = delivery.retry
-        end.fields["error"] = describe(delivery)
+        end.fields["error"] = told(delivery)
     elif failed:
-        end = finish_failed(delivery.lease, describe(delivery))
+        end = finish_failed(delivery.lease, told(delivery))
     else:
         end = finish(delivery.lease, "succeeded")
     return [*delivery.effects, end]
@@ -36,7 +36,7 @@ def _task_outcome(delivery: TaskDelivery, *, failed: bool) -> list[Operation]:
     lease = delivery.lease
     if lease.outcome is not None:
         return lease.outcome
-    return [_interrupted(lease, describe(delivery), failed=failed)]
+    return [_interrupted(lease, told(delivery), failed=failed)]
 
 
 def _interrupted(lease: Lease, error: dict[str, Any] | None, *, failed: bool) -> Operation:
@@ -75,30 +75,15 @@ def requeue(lease: Lease) -> Operation:
     return Operation("requeue", lease.task_id, lease.seq, {"lost": False})
 
 
-def describe(delivery: Delivery) -> dict[str, Any] | None:
+def told(delivery: Delivery) -> dict[str, Any] | None:
     """The error column for what the actor raised."""
     exception = delivery.exception
     if exception is None:
         return None
-    error = error_of(exception)
+    error = describe(exception)
     if trace := delivery.options.get("traceback"):
-        error["traceback"] = _storable(str(trace))
+        error["traceback"] = storable(str(trace))
     return error
-
-
-def error_of(exception: BaseException) -> dict[str, Any]:
-    """The error column for an exception."""
-    return {
-        "kind": "exception",
-        "type": type(exception).__name__,
-        "message": _storable(str(exception) or type(exception).__name__),
-    }
-
-
-def _storable(text: str) -> str:
-    """Text without what jsonb cannot hold (NUL, lone surrogates), cut to a bearable length."""
-    clean = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    return clean if len(clean) <= _MAX_TEXT else clean[:_MAX_TEXT] + "..."
 
 
 def in_base64(data: bytes) -> str:

@@ -10,6 +10,7 @@ from lmx.workers.intake import Intake
 from lmx.workflows.commit import Committer
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Applied, Operation
+from lmx.workflows.retries import describe
 
 log = logging.getLogger("lmx.settlement")
 
@@ -74,7 +75,7 @@ class Settlement:
             self._finish()
             return
         log.error("the outcome of task %s cannot be stored: %s", lease.task_id, error)
-        failure = outcome.finish_failed(lease, outcome.error_of(error))
+        failure = outcome.finish_failed(lease, describe(error))
         failure.costs, failure.closes = last.costs, last.closes
         self._operations = [failure]
         self._committer.post(self._operations, self)

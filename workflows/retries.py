@@ -9,6 +9,7 @@ from lmx.workflows.errors import InvalidInput, LmxError, Refused, TaskFailed
 #: Errors that another attempt would meet again: bad input, a refusal, a failed child.
 FINAL: Final = (InvalidInput, Refused, TaskFailed)
 _MAX_TRACE: Final = 8_000
+_MAX_TEXT: Final = 16_384
 
 
 def delay_before(attempt: int, backoff: float, max_backoff: float) -> float:
@@ -22,14 +23,25 @@ def delay_before(attempt: int, backoff: float, max_backoff: float) -> float:
 
 def describe(error: BaseException) -> dict[str, Any]:
     """The `error` of a task whose attempt raised."""
-    message = str(error) or type(error).__name__
-    trace = "".join(traceback.format_exception(error)) if not isinstance(error, LmxError) else ""
-    kind = error.code if isinstance(error, LmxError) else "exception"
-    told: dict[str, Any] = {
-        "kind": kind,
+    told = {
+        "kind": error.code if isinstance(error, LmxError) else "exception",
         "type": type(error).__name__,
-        "message": message.replace("\x00", ""),
+        "message": storable(_message(error)),
     }
-    if trace:
-        told["traceback"] = trace[-_MAX_TRACE:].replace("\x00", "")
+    if not isinstance(error, LmxError):
+        trace = "".join(traceback.format_exception(error))
+        told["traceback"] = storable(trace[-_MAX_TRACE:])
     return told
+
+
+def storable(text: str) -> str:
+    """Text without what jsonb cannot hold (NUL, lone surrogates), cut to a bearable length."""
+    clean = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return clean if len(clean) <= _MAX_TEXT else clean[:_MAX_TEXT] + "..."
+
+
+def _message(error: BaseException) -> str:
+    name = type(error).__name__
+    text = str(error)
+    # Their text is a bare value: a missing key, an exit code.
+    return f"{name}: {text}" if isinstance(error, KeyError | SystemExit) else text or name

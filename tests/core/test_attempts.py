@@ -1,6 +1,7 @@
 """What becomes of worker functions that fail, take too long, are cancelled or tell of progress."""
 
 import itertools
+import sys
 import time
 from typing import Any
 
@@ -66,15 +67,45 @@ def test_bad_input_and_refusals_are_final(
     assert len(served.notes("hopeless")) == 1
 
 
+UNSTORABLE = {"set": {1, 2}, "infinity": {"loss": float("inf")}}
+
+
 @worker
-def unstorable() -> Any:
+def unstorable(kind: str) -> Any:
     """Return what JSON cannot hold."""
-    return {1, 2}
+    return UNSTORABLE[kind]
 
 
-def test_a_result_that_cannot_be_stored_fails_the_task(served: Workers, client: Client) -> None:
-    with pytest.raises(TaskFailed, match="not a JSON value"):
-        client.result(client.enqueue("unstorable"), 20)
+@pytest.mark.parametrize(
+    ("kind", "told"), [("set", "not a JSON value"), ("infinity", "the result contains inf at loss")]
+)
+def test_a_result_that_cannot_be_stored_fails_the_task(
+    served: Workers, client: Client, kind: str, told: str
+) -> None:
+    with pytest.raises(TaskFailed, match=told):
+        client.result(client.enqueue("unstorable", args=[kind]), 20)
+
+
+@worker(max_attempts=1)
+def leaving(how: str) -> None:
+    """End in a way whose own words tell little."""
+    if how == "exit":
+        sys.exit(2)
+    raise KeyError("colour") if how == "key" else ValueError("half a \ud800 pair")
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", "SystemExit: 2"),
+        ("key", "KeyError: 'colour'"),
+        ("surrogate", "half a \\ud800 pair"),
+    ],
+)
+def test_a_failure_tells_what_it_was(served: Workers, client: Client, how: str, told: str) -> None:
+    view = client.wait(client.enqueue("leaving", args=[how]), 20)
+    assert view.state == "failed"
+    assert view.error is not None and view.error["message"] == told
 
 
 @worker(max_attempts=2, backoff=0.01, time_limit=0.2)

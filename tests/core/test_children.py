@@ -80,6 +80,22 @@ def test_failures_may_be_taken_as_results(served: Workers, client: Client) -> No
 
 
 @coordinator
+def thrice_broken(ctx: Context) -> list[Any]:
+    """Gather more than one failure."""
+    names = ("one", "two", "three")
+    return ctx.gather(ctx.spawn(double, 1), *[ctx.spawn(broken, f"no {n}", key=n) for n in names])
+
+
+def test_several_failures_are_all_named(served: Workers, client: Client) -> None:
+    error = client.wait(client.submit("thrice_broken"), 20).error
+    assert error is not None
+    assert "child 'one'" in error["message"]
+    assert error["message"].endswith(
+        "failed: no one (nor did 2 of its siblings succeed: 'two', 'three')"
+    )
+
+
+@coordinator
 def early(ctx: Context, number: int) -> None:
     """Fail with a child while others run and wait."""
     ctx.spawn(held, "never", key="running")

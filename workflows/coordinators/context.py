@@ -139,14 +139,13 @@ class Context:
     def gather(self, *children: Child[Any], return_exceptions: bool = False) -> list[Any]:
         """Wait until all `children` have finished and return their results in the given order.
 
-        Raises ChildFailed for the first that did not succeed, or BudgetExceeded for one that was
-        refused; with `return_exceptions` these stand in the list instead.
+        Raises ChildFailed for the first that did not succeed, naming the others, or BudgetExceeded
+        for one that was refused; with `return_exceptions` these stand in the list instead.
         """
         self._waits.children(_keys_of(children))
         results = [self._result(child) for child in children]
-        for result in results:
-            if isinstance(result, ChildFailed | BudgetExceeded) and not return_exceptions:
-                raise result
+        if not return_exceptions:
+            _raise_failures(children, results)
         return results
 
     def first(self, *children: Child[T]) -> Child[T]:
@@ -215,6 +214,18 @@ class Context:
         if record.state == "succeeded":
             return record.output
         return ChildFailed(child.key, record.id, record.state, record.error)
+
+
+def _raise_failures(children: Sequence[Child[Any]], results: Sequence[Any]) -> None:
+    """Raise the first failure among the results; it names the others."""
+    failed = {
+        child.key: result
+        for child, result in zip(children, results, strict=True)
+        if isinstance(result, ChildFailed | BudgetExceeded)
+    }
+    for key, failure in failed.items():
+        others = [other for other in failed if other != key]
+        raise failure.beside(others) if isinstance(failure, ChildFailed) else failure
 
 
 def _keys_of(children: Sequence[Any]) -> list[str]:

@@ -1,9 +1,13 @@
 """What a coordinator holds of the children it spawned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from lmx.workflows.errors import TaskFailed
+
+#: How many of the other children that failed an error names.
+_NAMED: Final = 8
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -18,13 +22,37 @@ class Child(Generic[T_co]):
 
 
 class ChildFailed(TaskFailed):
-    """A gathered child failed or was cancelled. `child` is its id, `error` what it recorded."""
+    """A gathered child failed or was cancelled. `child` is its id, `error` what it recorded.
+
+    `others` are the keys of the children gathered with it that did not succeed either.
+    """
 
     code = "child_failed"
 
-    def __init__(self, key: str, child: int, state: str, error: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        key: str,
+        child: int,
+        state: str,
+        error: dict[str, Any] | None,
+        others: Sequence[str] = (),
+    ) -> None:
         reason = (error or {}).get("message", state)
-        super().__init__(f"child {key!r} (task {child}) {state}: {reason}")
+        super().__init__(f"child {key!r} (task {child}) {state}: {reason}{_and_others(others)}")
+        self.key = key
         self.child = child
         self.state = state
         self.error = error
+        self.others = tuple(others)
+
+    def beside(self, others: Sequence[str]) -> "ChildFailed":
+        """Return the same failure, naming the other children that did not succeed."""
+        return ChildFailed(self.key, self.child, self.state, self.error, others)
+
+
+def _and_others(keys: Sequence[str]) -> str:
+    if not keys:
+        return ""
+    named = ", ".join(repr(key) for key in keys[:_NAMED])
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f" (nor did {len(keys)} of its siblings succeed: {named}{more})"
