@@ -55,7 +55,8 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
     """One task on one line."""
     mark, colour = MARKS[task.state]
     text = Text.assemble((f"{mark} ", colour), (task.key or task.name, "bold"))
-    if task.key and task.name not in (task.key, "generate"):
+    # A child without a key of its own is called by its function's name, numbered (`count#2`).
+    if task.key and task.name not in (task.key.partition("#")[0], "generate"):
         text.append(f" {task.name}", "dim")
     text.append(f" #{task.id}", "dim")
     text.append(f"  {doing(task, children, call)}", colour)

@@ -15,6 +15,14 @@ def test_draws_the_tree_with_state_cost_and_waits(lmx: Lmx, hands: Hands) -> Non
     assert f"└── · c call #{children[2]}  queued" in drawn
 
 
+def test_children_named_by_their_function_are_named_once(lmx: Lmx, hands: Hands) -> None:
+    run, children = hands.run_to_parked("call", "call#2", "mine")
+    drawn = lmx("show", run).out
+    assert f"├── · call #{children[0]}  queued" in drawn
+    assert f"├── · call#2 #{children[1]}  queued" in drawn
+    assert f"└── · mine call #{children[2]}  queued" in drawn
+
+
 def test_tells_what_a_coordinator_waits_for(lmx: Lmx, hands: Hands) -> None:
     run = hands.submit()
     assert hands.park(hands.mind(), children=False, signal="approved", signal_seq=1)
