@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from lmx.workflows.sweep import MAX_DELIVERIES
+
 #: The exit code by which a child says that its environment does not allow it to run.
 ENVIRONMENT = 5
 
@@ -10,13 +12,16 @@ ENVIRONMENT = 5
 class RestartPolicy:
     """How long to wait before a restart; all times are in seconds.
 
-    The wait doubles from `first_s` up to `longest_s` while a child keeps ending, and starts over
-    after a run of at least `stable_s`. A child that ends `tries` times in a row because of its
-    environment counts as failed: it is then tried only every `failed_s`, so that it comes back
-    by itself when, say, a database returns, without filling the log meanwhile.
+    The first `prompt` ends in a row each wait `first_s`: so many workers may die of one poisonous
+    task, and what is queued behind it should not wait for more than their starts. Then the wait
+    doubles up to `longest_s`; it starts over after a run of at least `stable_s`. A child that ends
+    `tries` times in a row because of its environment counts as failed: it is then tried only every
+    `failed_s`, so that it comes back by itself when, say, a database returns, without filling the
+    log meanwhile.
     """
 
     first_s: float = 0.1
+    prompt: int = MAX_DELIVERIES
     longest_s: float = 30.0
     stable_s: float = 60.0
     tries: int = 4
@@ -49,5 +54,5 @@ class RestartHistory:
         if self._environment_in_a_row >= policy.tries:
             return Verdict(policy.failed_s, failed=True)
         # The exponent is bounded, so that a child that ends for months overflows no float.
-        doubled = policy.first_s * 2.0 ** min(self._in_a_row - 1, 60)
+        doubled = policy.first_s * 2.0 ** min(max(0, self._in_a_row - policy.prompt), 60)
         return Verdict(min(doubled, policy.longest_s), failed=False)

@@ -1,14 +1,21 @@
 """When a child that ended is started again."""
 
 from lmx.api.supervisor.restarts import ENVIRONMENT, RestartHistory, RestartPolicy
+from lmx.workflows.sweep import MAX_DELIVERIES
 
-POLICY = RestartPolicy(first_s=0.1, longest_s=1.0, stable_s=60, tries=3, failed_s=45)
+POLICY = RestartPolicy(first_s=0.1, prompt=1, longest_s=1.0, stable_s=60, tries=3, failed_s=45)
 
 
 def test_the_wait_doubles_up_to_its_longest() -> None:
     history = RestartHistory(POLICY)
     waits = [history.ended(1, ran_s=0.5).delay_s for _ in range(6)]
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_the_deaths_that_one_poisonous_task_may_cost_are_answered_at_once() -> None:
+    history = RestartHistory(RestartPolicy(first_s=0.1))
+    waits = [history.ended(-9, ran_s=0.5).delay_s for _ in range(MAX_DELIVERIES + 2)]
+    assert waits == [0.1] * MAX_DELIVERIES + [0.2, 0.4]
 
 
 def test_a_stable_run_starts_the_wait_over() -> None:
