@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= auto
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
 BENCH_ARGS ?=
 SOAK_MINUTES ?= 30
 SOAK_SEED ?=
 SOURCES := api workflows workers migrations tests benchmarks tools engine_cpp/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo demo-crash test test-python test-cpp test-sanitize lint format types \
+.PHONY: help setup engine demo demo-crash test test-python test-cpp test-sanitize fuzz lint format types \
 	imports bench bench-engine soak-engine clean
 
 help: ## List the targets
@@ -40,6 +41,14 @@ test-sanitize: .venv ## The same under ASan+UBSan, then under TSan
 	cd engine_cpp && PATH="$(CURDIR)/$(BIN):$$PATH" sh -ec 'for preset in asan tsan; do \
 	  cmake --preset $$preset >/dev/null && cmake --build --preset $$preset && \
 	  ctest --preset $$preset; done'
+
+fuzz: .venv ## Hostile bytes for what reads files, for FUZZ_SECONDS each (needs clang)
+	cd engine_cpp && PATH="$(CURDIR)/$(BIN):$$PATH" sh -ec '\
+	  cmake --preset fuzz >/dev/null && cmake --build --preset fuzz && \
+	  for fuzzer in build/fuzz/*_fuzz; do \
+	    mkdir -p build/fuzz/corpus/$${fuzzer##*/} && \
+	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	      -artifact_prefix=build/fuzz/ build/fuzz/corpus/$${fuzzer##*/}; done'
 
 lint: .venv types imports ## Style, types, import contracts, C++ format
 	$(BIN)/ruff check $(SOURCES)

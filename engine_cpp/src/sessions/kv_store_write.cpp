@@ -32,7 +32,8 @@ std::optional<std::vector<Entry*>> KvStore::State::disk_victims_locked(const Ent
     return other.file && !other.loading && other.id != entry.id &&
            (stale(other) || worth(other, at) < worth(entry, at));
   });
-  std::ranges::stable_partition(candidates, [&](const Entry* other) { return stale(*other); });
+  std::stable_partition(candidates.begin(), candidates.end(),
+                        [&](const Entry* other) { return stale(*other); });
   for (Entry* other : candidates) {
     victims.push_back(other);
     free += other->file->header.file_bytes();

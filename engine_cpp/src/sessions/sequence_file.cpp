@@ -242,7 +242,7 @@ std::optional<FileFault> read_payload(const std::filesystem::path& path, const F
   if (!file || ::fstat(file.get(), &status) != 0) return FileFault::unreadable;
   if (static_cast<Bytes>(status.st_size) != header.file_bytes()) return FileFault::torn;
   if (!read_all(file.get(), into, header.payload_offset)) return FileFault::unreadable;
-  if (checksum(into) != header.payload_sum) return FileFault::damaged;
+  if (!matches(checksum(into), header.payload_sum)) return FileFault::damaged;
   return std::nullopt;
 }
 
