@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmx.engine import Engine, Sampling, estimate, tokenize
+from lmx.engine.chat_formats import Parser, close_service
 from tests.support.models import model_variant, shipped_model
 
 N_CTX = 512  # small contexts keep the tests quick
@@ -32,6 +33,14 @@ def tiny_models(pytestconfig: pytest.Config) -> Path:
     cache = pytestconfig.cache
     assert cache is not None
     return Path(cache.mkdir("models"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chat_service() -> Iterator[None]:
+    """The process that knows chat templates, running before each test looks at what is open."""
+    assert Parser(0, "", "", "none").read("x", partial=False) is not None
+    yield
+    close_service()
 
 
 @pytest.fixture

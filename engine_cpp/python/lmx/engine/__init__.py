@@ -5,6 +5,7 @@ fit waits its turn; what can never fit is refused at once. See docs/engine.md.
 """
 
 from lmx.engine._compat import check_llama_cpp
+from lmx.engine.answers import Delta, ToolCall
 from lmx.engine.devices import DeviceInfo, device_info
 from lmx.engine.engine import Engine
 from lmx.engine.errors import (
@@ -29,6 +30,7 @@ check_llama_cpp()
 __all__ = [
     "Cancelled",
     "DeadlineExceeded",
+    "Delta",
     "DeviceInfo",
     "Engine",
     "EngineError",
@@ -48,6 +50,7 @@ __all__ = [
     "Snapshot",
     "StreamNeeds",
     "TokenLogprob",
+    "ToolCall",
     "device_info",
     "estimate",
     "file_sha256",

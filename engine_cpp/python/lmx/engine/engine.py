@@ -10,6 +10,8 @@ from typing import Any, Literal, cast
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
+from lmx.engine.answers import Reading
+from lmx.engine.conversation import Message, ToolChoice, ToolSpec, conversation
 from lmx.engine.errors import EngineError, InvalidRequest, NeverFits, NoRoom
 from lmx.engine.files import (
     Estimate,
@@ -20,9 +22,9 @@ from lmx.engine.files import (
     resolve,
     to_estimate,
 )
-from lmx.engine.grammar import to_core
+from lmx.engine.forms import constraint_of
 from lmx.engine.planning import Fit, to_fit
-from lmx.engine.prompts import Message, encodable, prompt_text
+from lmx.engine.prompts import encodable, given_text
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import Snapshot
@@ -62,6 +64,7 @@ class Engine:
             raise InvalidRequest("threads and max_slots must be 1 or more")
         if not 0 < deterministic_batch < 2**31:
             raise InvalidRequest("deterministic_batch must be 1 or more")
+        self._device = device
         self._core = _core.Engine(
             device,
             cap_bytes,
@@ -89,6 +92,11 @@ class Engine:
         flash_attn: str = "auto",
         grammar: str | None = None,
         json_schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] | None = None,
+        tool_choice: ToolChoice | None = None,
+        parallel_tool_calls: bool | None = None,
+        thinking: bool | None = None,
+        template_options: Mapping[str, Any] | None = None,
         logprobs: int | None = None,
         session: str | None = None,
         mode: Mode = "throughput",
@@ -99,6 +107,10 @@ class Engine:
         Give either ``prompt``, taken as it is, or ``messages``, put through the model's own chat
         template. The text follows ``grammar`` (GBNF) or ``json_schema`` where one is given: ended
         by "stop" it is complete, ended by "length" it is the beginning of one that would be.
+        ``tools`` are functions in OpenAI's form that the model may call by its template's own
+        format; ``tool_choice`` is "auto", "none", "required" or one of them, and what must be
+        called is called with arguments of its schema. ``thinking=False`` asks a template that
+        knows of it for an answer without reasoning; ``template_options`` are its other variables.
         ``logprobs`` (0 to 20) asks for the probability of each token and of so many rivals.
 
         ``session`` names the conversation that this continues: what it begins with and was computed
@@ -110,31 +122,46 @@ class Engine:
         larger than the cap.
         """
         info = inspect_model(model)
-        text = prompt_text(info, prompt, messages)
+        chat = None
+        if messages is not None:
+            chat = conversation(
+                messages, tools, tool_choice, parallel_tool_calls, thinking, template_options
+            )
+        elif tools or template_options:
+            raise InvalidRequest("tools and template options need messages=")
+        given = given_text(info, prompt, chat)
         if not 0 < max_tokens < 2**32:
             raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
         if logprobs is not None and not 0 <= logprobs <= MAX_LOGPROBS:
             raise InvalidRequest(f"logprobs is {logprobs} but must be from 0 to {MAX_LOGPROBS}")
         if not 0 < max_unread < 2**63:
             raise InvalidRequest(f"max_unread is {max_unread} but must be 1 or more")
-        form = to_core(grammar, json_schema)
+        stops = [encodable(word) for word in ([stop] if isinstance(stop, str) else stop)]
+        constraint = constraint_of(given, grammar, json_schema, stops)
         request = self._core.submit(
             info.path,
-            text,
+            given.prompt,
             max_tokens,
             context_spec(n_ctx, 1, kv_type, N_UBATCH, flash_attn),
             (sampling or Sampling()).to_core(),
-            [encodable(word) for word in ([stop] if isinstance(stop, str) else stop)],
+            [*stops, *given.stops],
             deadline_s,
-            None if form is None else _core.Constraint(form),
-            [],
+            constraint,
+            list(given.preserved),
             logprobs,
             encodable(session or ""),
             mode,
             max_unread,
         )
         forward_logs()
-        return Request(request, with_logprobs=logprobs is not None)
+        reading = None
+        if given.parser is not None:
+            reading = Reading(
+                given.parser,
+                given.prompt,
+                lambda part: len(_core.tokenize(info.path, part, self._device)) - info.adds_bos,
+            )
+        return Request(request, with_logprobs=logprobs is not None, reading=reading)
 
     def fits(self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16") -> Fit:
         """Whether such a context could start now, after evictions, later, or never."""

@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lmx.engine import _core
-from lmx.engine.chat import Message, render_chat
-from lmx.engine.errors import InvalidRequest, ModelFileError
+from lmx.engine.chat_formats import ChatFormat, format_chat
+from lmx.engine.conversation import Conversation, Message, conversation
+from lmx.engine.errors import InvalidRequest
 from lmx.engine.files import ModelInfo, StrPath, inspect_model
 
-__all__ = ["Message", "encodable", "prompt_text", "tokenize"]
+__all__ = ["Message", "encodable", "given_text", "tokenize"]
 
 
-def prompt_text(info: ModelInfo, prompt: str | None, messages: Sequence[Message] | None) -> str:
-    """The text to be tokenized. Raises InvalidRequest unless exactly one of the two is given."""
-    if prompt is not None and messages is None:
-        return encodable(prompt)
-    if messages is None or prompt is not None:
+def given_text(info: ModelInfo, prompt: str | None, chat: Conversation | None) -> ChatFormat:
+    """The prompt and the form of its answer. Raises InvalidRequest unless one of two is given."""
+    if prompt is not None and chat is None:
+        return ChatFormat(encodable(prompt))
+    if chat is None or prompt is not None:
         raise InvalidRequest("give either prompt= or messages=, and not both")
-    if info.chat_template is None:
-        raise ModelFileError(
-            f"{info.path}: carries no chat template; use prompt= instead of messages="
-        )
-    return encodable(
-        render_chat(
-            info.chat_template,
-            messages,
-            bos=info.bos,
-            eos=info.eos,
-            adds_bos=info.adds_bos,
-            model=info.path,
-        )
-    )
+    return format_chat(info, chat)
 
 
 def tokenize(
@@ -43,7 +31,8 @@ def tokenize(
 ) -> list[int]:
     """The token ids that a request with this prompt would begin with; nothing is loaded."""
     info = inspect_model(model)
-    return _core.tokenize(info.path, prompt_text(info, prompt, messages), device)
+    chat = None if messages is None else conversation(messages)
+    return _core.tokenize(info.path, given_text(info, prompt, chat).prompt, device)
 
 
 def encodable(text: str) -> str:
