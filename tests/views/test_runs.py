@@ -1,12 +1,13 @@
 """Listing runs."""
 
 import pytest
+from sqlalchemy.event import listen
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import InvalidInput, NotFound
 from lmx.workflows.views import get_run, list_runs
 from tests.support.hands import Hands
-from tests.support.plans import indexes_used, tables_scanned
+from tests.support.plans import indexes_used, rows_read, tables_scanned
 
 
 def test_runs_are_listed_newest_first_and_without_their_children(
@@ -56,19 +57,41 @@ def test_a_task_within_a_run_is_no_run(database: Database, hands: Hands) -> None
             get_run(database, unknown)
 
 
-def test_the_latest_runs_are_found_without_reading_the_history(
-    database: Database, hands: Hands
+@pytest.mark.parametrize(
+    ("state", "index"),
+    [
+        (None, "tasks_pkey"),
+        ("succeeded", "tasks_pkey"),
+        ("active", "tasks_open"),
+        ("scheduled", "tasks_open"),
+        ("ready", "tasks_open"),
+        ("leased", "tasks_open"),
+        ("parked", "tasks_open"),
+        ("failed", "tasks_dead"),
+        ("cancelled", "tasks_dead"),
+    ],
+)
+def test_the_runs_of_a_state_are_found_without_reading_the_history(
+    database: Database, hands: Hands, state: str | None, index: str
 ) -> None:
+    """None of the history is in the state that is asked for, but for `succeeded`."""
+    _add_finished(hands, 20_000)
+    statements = []
+    listen(database.engine, "before_cursor_execute", lambda *seen: statements.append(seen[2:4]))
+    list_runs(database, state=state)
+    query, arguments = statements[0]
+    plan = hands.value(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", arguments)[0]["Plan"]
+
+    assert tables_scanned(plan) <= {"runs"}, "which only runs with a coordinator are in"
+    assert indexes_used(plan, "tasks") == {index}
+    assert rows_read(plan, index) <= 50
+
+
+def _add_finished(hands: Hands, count: int) -> None:
     hands.conn.execute(
         "INSERT INTO lmx.tasks (id, root_id, role, queue, name, state, finished_at)"
         " SELECT nextval('lmx.task_ids'), n, 'worker', 'work', 'call', 'succeeded', now()"
-        " FROM generate_series(1, 20000) n"
+        " FROM generate_series(1, %s) n",
+        [count],
     )
     hands.conn.execute("ANALYZE lmx.tasks")
-    plan = hands.value(
-        "EXPLAIN (FORMAT JSON) SELECT id FROM lmx.tasks WHERE parent_id IS NULL"
-        " ORDER BY id DESC LIMIT 50"
-    )[0]["Plan"]
-
-    assert tables_scanned(plan) == set()
-    assert indexes_used(plan, "tasks") == {"tasks_pkey"}

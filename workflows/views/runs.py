@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal, select
 
 from lmx.workflows.budgets import BudgetView, budgets_of
 from lmx.workflows.database.connect import Database
@@ -97,7 +97,12 @@ def list_runs(
     if state == _ACTIVE:
         query = query.where(tasks.c.finished_at.is_(None))
     elif state in STATES:
-        query = query.where(tasks.c.state == state)
+        # In the statement, so that Postgres can see that the index of such runs serves.
+        query = query.where(
+            tasks.c.state == literal(state, tasks.c.state.type, literal_execute=True)
+        )
+        if state not in FINAL_STATES:
+            query = query.where(tasks.c.finished_at.is_(None))
     elif state is not None:
         raise InvalidInput(
             f"{state!r} is no state of a run", hint=f"states are {_ACTIVE}, {', '.join(STATES)}"

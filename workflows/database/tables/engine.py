@@ -1,0 +1,61 @@
+"""Model files, devices, and the bytes booked on them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Identity,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from lmx.workflows.database.tables.columns import JSON, TIME, metadata
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("n_ctx", Integer, nullable=False),
+    Column("usd_nano_per_mtok_in", BigInteger, nullable=False),
+    Column("usd_nano_per_mtok_out", BigInteger, nullable=False),
+    Column("info", JSONB, nullable=False),
+    Column("needs", JSONB, nullable=False),
+    Column("added_at", TIME, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("cap_bytes", BigInteger, nullable=False),
+    Column("worker_id", BigInteger),
+    Column("snapshot", JSON),
+    Column("seen_at", TIME, nullable=False),
+    UniqueConstraint("host", "name"),
+)
+
+vram_leases = Table(
+    "vram_leases",
+    metadata,
+    Column(
+        "device_id",
+        BigInteger,
+        ForeignKey("lmx.devices.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("holder", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("worker_id", BigInteger),
+    Column("task_id", BigInteger),
+    Column("at", TIME, nullable=False),
+)
