@@ -1,6 +1,7 @@
 """`python -m lmx.workers QUEUE`: one worker process.
 
-The queues that `lmx up` serves: coordinator, default (worker functions) and gpu (local models).
+The queues that `lmx up` serves: coordinator, default (worker functions), gpu (local models), and
+one for each provider of cloud models whose key is there.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 import psycopg
 
+from lmx.workers.cloud.launch import accounts_of, cloud_process
 from lmx.workers.process import WorkerProcess, serve
 from lmx.workflows import library, registry
 from lmx.workflows.config import Settings, load_settings
@@ -17,6 +19,7 @@ from lmx.workflows.database.connect import resolve_database
 from lmx.workflows.database.migrate import require_current
 from lmx.workflows.errors import DatabaseUnavailable, LmxError
 from lmx.workflows.names import GPU
+from lmx.workflows.providers.catalog import load_catalog
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +54,8 @@ def _process(settings: Settings, queue: str, slots: int) -> WorkerProcess:
         from lmx.workers.gpu import gpu_process
 
         return gpu_process(settings, database, slots)
+    if accounts := accounts_of(load_catalog(settings.home), queue):
+        return cloud_process(settings, database, queue, accounts)
     return WorkerProcess(settings, database, queue, slots)
 
 

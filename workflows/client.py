@@ -18,10 +18,13 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.database.failures import failure_of
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import InvalidInput, TaskFailed
+from lmx.workflows.generation import Terms
 from lmx.workflows.insertion import existing, insert, row_of
 from lmx.workflows.money import USD
 from lmx.workflows.names import GENERATE
 from lmx.workflows.operations import encode
+from lmx.workflows.pools import place_calls
+from lmx.workflows.providers.planning import placed
 from lmx.workflows.submission import (
     Budgets,
     Options,
@@ -90,7 +93,8 @@ class Client:
             budget=budget,
         )
         body = call_input(args, kwargs or {}) if input is None else input
-        return self._submit(name, body, options, idempotency_key, reserve, connection)
+        terms = Terms(reserve)
+        return self._submit(name, body, options, idempotency_key, terms, connection)
 
     def submit(
         self,
@@ -150,7 +154,7 @@ class Client:
             timeout=timeout,
         )
         body = call_input(args, kwargs or {})
-        return self._submit(name, body, options, idempotency_key, None, connection)
+        return self._submit(name, body, options, idempotency_key, Terms(), connection)
 
     def generate(
         self,
@@ -166,7 +170,7 @@ class Client:
         connection: CallerConnection | None = None,
         **sampling: Any,
     ) -> int:
-        """Queue one call of a local model and return the task's id.
+        """Queue one call of a model, local or in the cloud, and return the task's id.
 
         Errors: as for `enqueue`, and BudgetExceeded if the call could cost more than its budget.
         """
@@ -179,20 +183,12 @@ class Client:
                 max_tokens=max_tokens,
                 sampling=sampling,
             )
-        reserve = None
-        if budget and USD in budget:
-            generation.refuse_unaffordable(call, budget[USD])
-            reserve = {USD: call.worst_case}
-        return self.enqueue(
-            GENERATE,
-            call.input,
-            priority=priority,
-            timeout=timeout,
-            idempotency_key=idempotency_key,
-            budget=budget,
-            reserve=reserve,
-            connection=connection,
-        )
+        budgeted = bool(budget) and USD in (budget or {})
+        if budgeted:
+            generation.refuse_unaffordable(call, (budget or {})[USD])
+        options = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
+        terms = call.terms(budgeted=budgeted)
+        return self._submit(GENERATE, call.input, options, idempotency_key, terms, connection)
 
     def enqueue_many(
         self,
@@ -263,13 +259,13 @@ class Client:
         body: Any,
         options: Options,
         key: str | None,
-        reserve: Budgets | None,
+        terms: Terms,
         connection: CallerConnection | None,
     ) -> int:
         options.check()
         check_key(key)
         encoded = encode_input(body)
-        with self._use(connection) as conn:
+        with self._use(connection) as conn, self._whole(conn, terms):
             target = self._targets.find(conn, name, options.queue)
             row = row_of(target, options)
             row["input"] = encoded
@@ -279,16 +275,25 @@ class Client:
                 row["role"] = target.role
                 row["nesting"] = options.nesting
                 row["weight"] = options.weight
-                row["budgets"] = encode(
-                    budget_rows(options.budget, reserve, lost=generation.lost_rule(name))
-                )
+                row["budgets"] = encode(budget_rows(options.budget, terms.reserve, lost=terms.lost))
                 added = insert(conn, "submit_run", row, target.queue, key)
             else:
                 row["message"] = None
                 added = insert(conn, "enqueue", row, target.queue, key)
-            if added is not None:
-                return int(added[0])
-            return existing(conn, str(key), row["hash"])
+            if added is None:
+                return existing(conn, str(key), row["hash"])
+            if terms.placement is not None:
+                place_calls(conn, [placed({"id": added[0]}, terms.placement)])
+            return int(added[0])
+
+    @contextlib.contextmanager
+    def _whole(self, conn: psycopg.Connection[Any], terms: Terms) -> Iterator[None]:
+        """A transaction, where one statement is not enough: a cloud call has a pool, too."""
+        if terms.placement is None:
+            yield
+        else:
+            with conn.transaction():
+                yield
 
     @contextlib.contextmanager
     def _use(self, connection: CallerConnection | None) -> Iterator[psycopg.Connection[Any]]:

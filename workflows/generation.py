@@ -1,4 +1,4 @@
-"""Calls of local models, as tasks: what their input says and what they may cost."""
+"""Calls of models, local or in the cloud, as tasks: what they say and what they may cost."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,12 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows import models
-from lmx.workflows.errors import BudgetExceeded, InvalidInput
-from lmx.workflows.money import format_usd, price
-from lmx.workflows.names import GENERATE
-from lmx.workflows.submission import in_full
+from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
+from lmx.workflows.money import USD, format_usd, price
+from lmx.workflows.names import GPU
+from lmx.workflows.providers.planning import Placement, plan_cloud_call
+from lmx.workflows.providers.publishing import find_cloud_model
+from lmx.workflows.submission import Budgets, in_full
 
 ROLES: Final = ("system", "user", "assistant", "tool")
 #: Tokens that a chat template adds around the messages, at the most.
@@ -42,11 +44,36 @@ MAX_FORM: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What an attempt of a task holds of its budget, by unit; what it costs when it is lost.
+
+    A lost attempt is charged what it held ("charge"), or has bought nothing ("release").
+    `placement` is the pool of a cloud call.
+    """
+
+    reserve: Budgets | None = None
+    lost: str = "charge"
+    placement: Placement | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A checked call: its task input, and the most it can cost in nano-dollars."""
+    """A checked call: its task input, the most it can cost in nano-dollars, its cloud pool."""
 
     input: dict[str, Any]
     worst_case: int
+    placement: Placement | None = None
+
+    @property
+    def queue(self) -> str:
+        """The queue of the worker that makes the call."""
+        return GPU if self.placement is None else self.placement.queue
+
+    def terms(self, *, budgeted: bool) -> Terms:
+        """The terms of the call's task; without a budget in dollars it holds nothing."""
+        reserve = {USD: self.worst_case} if budgeted and self.worst_case else None
+        lost = "release" if self.placement is None else "charge"
+        return Terms(reserve, lost, self.placement)
 
 
 def plan_call(
@@ -64,7 +91,15 @@ def plan_call(
     Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
     """
     call = _check(prompt, messages, max_tokens, sampling)
-    row = models.get_model(conn, model)
+    try:
+        row = models.get_model(conn, model)
+    except NotFound:
+        cloud = find_cloud_model(conn, model)
+        if cloud is None:
+            raise
+        plan = plan_cloud_call(conn, cloud, _bytes_of(call), max_tokens)
+        body = {"model": model, "max_tokens": plan.max_tokens, **call}
+        return PlannedCall(body, plan.worst_case, plan.placement)
     n_ctx = int(call.setdefault("n_ctx", row.n_ctx))
     if max_tokens is None:
         max_tokens = default_max_tokens(n_ctx)
@@ -167,8 +202,3 @@ def _bytes_of(call: Mapping[str, Any]) -> int:
     if "prompt" in call:
         return len(call["prompt"].encode())
     return sum(len(message["content"].encode()) for message in call["messages"])
-
-
-def lost_rule(name: str) -> str:
-    """What an attempt costs whose outcome nobody knows: a lost local call has bought nothing."""
-    return "release" if name == GENERATE else "charge"

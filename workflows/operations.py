@@ -45,7 +45,8 @@ class Operation:
     `parent_id` is locked together with the task. `costs` maps budget units (`ALL_OTHERS`: those
     held and not named) to what the attempt cost (None: nobody knows) and is settled before a
     finish, a retry or a requeue. `budgets` are the ceilings that a spawn moves out of the
-    parent's budget. `news` tells the task's pool what became of its call (see limits/folding).
+    parent's budget, `pool` puts the child's call into its pool. `news` tells the task's own pool
+    what became of its call (see limits/folding).
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Operation:
     budgets: list[dict[str, Any]] | None = None
     event: dict[str, Any] | None = None
     news: list[dict[str, Any]] | None = None
+    pool: dict[str, Any] | None = None
     closes: bool = False
 
 
@@ -109,6 +111,14 @@ def _escrows(operations: Iterable[Operation]) -> list[dict[str, Any]]:
     ]
 
 
+def _pooled(operations: Iterable[Operation]) -> list[dict[str, Any]]:
+    return [
+        {"parent_id": op.task_id, "key": op.fields["key"], **op.pool}
+        for op in operations
+        if op.pool
+    ]
+
+
 def send(
     conn: psycopg.Connection[Any], operations: Sequence[Operation]
 ) -> list[psycopg.Cursor[Any]]:
@@ -132,6 +142,8 @@ def send(
             cursors.append(_run(conn, kind, by_kind[kind]))
         if kind == "spawn" and (escrows := _escrows(operations)):
             _run(conn, "escrow", escrows)
+        if kind == "spawn" and (pooled := _pooled(operations)):
+            _run(conn, "place_calls", pooled)
     for ids in closing_rounds((op.task_id, op.parent_id) for op in operations if op.closes):
         conn.execute(statement("close_budgets"), {"ids": ids}, prepare=True)
     if events := [{"id": op.task_id, "seq": op.seq, **op.event} for op in operations if op.event]:

@@ -16,8 +16,10 @@ from lmx.workflows.coordinators.journal import Journal, Port
 from lmx.workflows.coordinators.memory import Memory
 from lmx.workflows.coordinators.waits import Waits
 from lmx.workflows.errors import BudgetExceeded, InvalidInput
+from lmx.workflows.generation import Terms
 from lmx.workflows.lease import Lease
-from lmx.workflows.names import DEFAULT, GENERATE, GPU
+from lmx.workflows.names import DEFAULT, GENERATE
+from lmx.workflows.providers.planning import placed
 from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
 
 P = ParamSpec("P")
@@ -84,7 +86,6 @@ class Context:
         target = registry.find(name)
         role = target.role if target else "worker"
         options = Options(
-            queue=queue or (target.queue if target else DEFAULT),
             priority=priority,
             delay=delay,
             max_attempts=max_attempts or (target.max_attempts if target else 4),
@@ -93,8 +94,9 @@ class Context:
             budget=budget,
             nesting=nesting,
         )
+        queue = queue or (target.queue if target else DEFAULT)
         body = call_input(args, kwargs)
-        return self._spawn(key or name, name, role, options, lambda: (body, None), cost)
+        return self._spawn(key or name, name, role, options, lambda: (body, queue, Terms()), cost)
 
     def generate(
         self,
@@ -110,12 +112,12 @@ class Context:
         budget: Budgets | None = None,
         **sampling: Any,
     ) -> Child[dict[str, Any]]:
-        """Spawn one call of a local model; its result is {"text", "finish_reason", "model"}.
+        """Spawn one call of a model; its result is {"text", "finish_reason", "model"} and more.
 
         Under a budget in dollars the call gets its worst case, unless `budget` gives it more.
         """
 
-        def body() -> tuple[Any, Budgets | None]:
+        def body() -> tuple[Any, str, Terms]:
             with self._journal.port.borrow() as conn:
                 call = generation.plan_call(
                     conn,
@@ -125,10 +127,9 @@ class Context:
                     max_tokens=max_tokens,
                     sampling=sampling,
                 )
-            return call.input, {"usd": call.worst_case} if call.worst_case else None
+            return call.input, call.queue, call.terms(budgeted=True)
 
         options = Options(
-            queue=GPU,
             priority=priority,
             max_attempts=3,
             timeout=timeout,
@@ -174,7 +175,7 @@ class Context:
         name: str,
         role: str,
         options: Options,
-        body: Callable[[], tuple[Any, Budgets | None]],
+        body: Callable[[], tuple[Any, str, Terms]],
         cost: float,
     ) -> Child[Any]:
         journal = self._journal
@@ -185,13 +186,13 @@ class Context:
         options.check()
         if not cost > 0:
             raise InvalidInput(f"cost is {cost}", hint="it must be above 0")
-        payload, reserve = body()
-        budget = options.budget or (reserve if journal.lease.budgeted else None)
+        payload, queue, terms = body()
+        budget = options.budget or (terms.reserve if journal.lease.budgeted else None)
         journal.spawn(
             {
                 "key": key,
                 "name": name,
-                "queue": options.queue,
+                "queue": queue,
                 "role": role,
                 "nesting": options.nesting,
                 "priority": options.priority,
@@ -203,7 +204,8 @@ class Context:
                 "budgeted": bool(budget),
                 "input": orjson.Fragment(encode_input(payload)),
             },
-            budget_rows(budget, reserve, lost=generation.lost_rule(name)),
+            budget_rows(budget, terms.reserve, lost=terms.lost),
+            None if terms.placement is None else placed({}, terms.placement),
         )
         return child
 

@@ -67,10 +67,16 @@ class Journal:
         """An operation of this coordinator's own task."""
         return Operation(kind, self.lease.task_id, self.lease.seq, fields)
 
-    def spawn(self, fields: dict[str, Any], budgets: list[dict[str, Any]]) -> None:
+    def spawn(
+        self,
+        fields: dict[str, Any],
+        budgets: list[dict[str, Any]],
+        pool: dict[str, Any] | None = None,
+    ) -> None:
         """Buffer a spawn; it commits with the next durable call."""
         operation = self.operation("spawn", **fields)
         operation.budgets = budgets or None
+        operation.pool = pool
         self._pending.append(operation)
 
     def refusal(self, key: str) -> str | None:

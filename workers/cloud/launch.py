@@ -1,0 +1,65 @@
+"""Starts the worker of a provider: its accounts and keys, what it publishes, its SDK."""
+
+import importlib
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from lmx.workers.cloud.process import CloudWorker
+from lmx.workers.cloud.provider import Provider
+from lmx.workers.process import WorkerProcess
+from lmx.workflows.config import Settings
+from lmx.workflows.database.connect import Database
+from lmx.workflows.errors import ConfigError
+from lmx.workflows.providers.catalog import Account, Catalog, load_catalog
+from lmx.workflows.providers.keys import Key, read_key
+from lmx.workflows.providers.pricing import load_prices
+from lmx.workflows.providers.publishing import publish
+
+log = logging.getLogger("lmx.cloud")
+
+#: Each provider's module, the only one that loads its SDK.
+_MODULES: Final = {
+    "anthropic": "lmx.workers.anthropic",
+    "gemini": "lmx.workers.gemini",
+    "openai": "lmx.workers.openai_compatible",
+}
+
+
+class _Module(Protocol):
+    def connect(self, account: Account, key: Key) -> Provider: ...
+
+
+def accounts_of(catalog: Catalog, queue: str) -> list[Account]:
+    """The accounts that the worker of this queue serves; none if it is no provider's."""
+    return [account for account in catalog.accounts if account.queue == queue]
+
+
+def cloud_process(
+    settings: Settings, database: Database, queue: str, accounts: Sequence[Account]
+) -> WorkerProcess:
+    """A worker process for the accounts of one provider. Raises ConfigError without any key."""
+    catalog = load_catalog(settings.home)
+    keys = _keys(settings, accounts)
+    providers = {account.name: _connect(account, key) for account, key in keys}
+    with database.connect_hot(application_name="lmx publish") as conn:
+        publish(conn, catalog, [account for account, _ in keys], load_prices(settings.home))
+    return CloudWorker(settings, database, queue, providers).process
+
+
+def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account, Key]]:
+    found, missing = [], None
+    for account in accounts:
+        try:
+            found.append((account, read_key(account, settings.home)))
+        except ConfigError as error:
+            log.warning("%s", error)
+            missing = error
+    if missing is not None and not found:
+        raise missing
+    return found
+
+
+def _connect(account: Account, key: Key) -> Provider:
+    module: _Module = importlib.import_module(_MODULES[account.provider])  # type: ignore[assignment]
+    return module.connect(account, key)

@@ -1,0 +1,123 @@
+"""The catalog in the database: workers write what they serve, whoever submits a call reads it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from math import inf
+from typing import Any, Final
+
+import psycopg
+
+from lmx.workflows.operations import encode
+from lmx.workflows.pools import put_pool
+from lmx.workflows.providers.catalog import Account, Catalog, CloudModel
+from lmx.workflows.providers.pricing import Price, Prices
+
+_PRICE_COLUMNS: Final = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """A cloud model that some worker has served, with its prices."""
+
+    model: CloudModel
+    prices: Prices
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A pool that could take a call: how many wait in it, and in how many seconds one may start."""
+
+    id: int
+    name: str
+    queue: str
+    ready: int
+    next_in_s: float
+
+
+def publish(
+    conn: psycopg.Connection[Any], catalog: Catalog, accounts: Iterable[Account], prices: Prices
+) -> None:
+    """Write down the models and pools of these accounts. Raises ConfigError for bad limits."""
+    with conn.transaction():
+        for account in accounts:
+            for model in catalog.models.values():
+                if account in catalog.accounts_for(model):
+                    put_pool(conn, catalog.pool(account, model))
+                    _put_model(conn, model, prices)
+
+
+def _put_model(conn: psycopg.Connection[Any], model: CloudModel, prices: Prices) -> None:
+    rows = [_written(row) for row in prices.rows if row.model == model.id]
+    conn.execute(
+        "INSERT INTO lmx.cloud_models (name, provider, model_group, context, max_output, features,"
+        " prices, price_version) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (name) DO UPDATE SET provider = excluded.provider,"
+        " model_group = excluded.model_group, context = excluded.context,"
+        " max_output = excluded.max_output, features = excluded.features,"
+        " prices = excluded.prices, price_version = excluded.price_version, seen_at = now()",
+        [
+            model.id,
+            model.provider,
+            model.group,
+            model.context,
+            model.max_output,
+            sorted(model.features),
+            encode(rows),
+            prices.version,
+        ],
+    )
+
+
+def find_cloud_model(conn: psycopg.Connection[Any], name: str) -> PublishedModel | None:
+    """The cloud model called `name`, or None."""
+    row = conn.execute(
+        "SELECT name, provider, model_group, context, max_output, features, prices, price_version"
+        " FROM lmx.cloud_models WHERE name = %s",
+        [name.replace("\x00", "")],
+    ).fetchone()
+    if row is None:
+        return None
+    model = CloudModel(row[0], row[1], row[2], row[3], row[4], frozenset(row[5]))
+    return PublishedModel(model, Prices(row[7], [_read(name, price) for price in row[6]]))
+
+
+def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:
+    """The pools in which a model's calls can count, the one that is free soonest first."""
+    rows = conn.execute(
+        "SELECT p.id, p.name, p.queue,"
+        " (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready') AS ready,"
+        " greatest(0, coalesce(extract(epoch FROM p.next_at - clock_timestamp())::float8, 0))"
+        " FROM lmx.pools p WHERE p.provider = %s AND p.model_group = %s"
+        " ORDER BY ready, 5, p.id",
+        [model.provider, model.group],
+    )
+    return [Choice(*row) for row in rows]
+
+
+def _written(price: Price) -> dict[str, Any]:
+    row: dict[str, Any] = {column: getattr(price, column) for column in _PRICE_COLUMNS}
+    row["since"], row["batch"] = price.since.isoformat(), str(price.batch)
+    return row if price.up_to == inf else {**row, "up_to": price.up_to}
+
+
+def _read(model: str, row: Mapping[str, Any]) -> Price:
+    return Price(
+        model=model,
+        since=date.fromisoformat(row["since"]),
+        up_to=row.get("up_to", inf),
+        batch=Decimal(row["batch"]),
+        **{column: int(row[column]) for column in _PRICE_COLUMNS},
+    )
+
+
+def now() -> datetime:
+    """The time at which a price is looked up."""
+    return datetime.now(UTC)
