@@ -61,5 +61,5 @@ def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account
 
 
 def _connect(account: Account, key: Key) -> Provider:
-    module: _Module = importlib.import_module(_MODULES[account.provider])  # type: ignore[assignment]
+    module: _Module = importlib.import_module(_MODULES[account.provider])
     return module.connect(account, key)

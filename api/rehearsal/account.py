@@ -1,0 +1,88 @@
+"""What the provider knows of its customers: keys, pools with their meters, counts of everything."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lmx.api.rehearsal.meters import ExactWindow, Meter, PacificDay, TokenBucket
+
+DIMENSIONS: Final = ("requests", "input_tokens", "output_tokens", "usd")
+
+
+@dataclass(slots=True)
+class Refusal:
+    """Which limit a request met, and when it would fit."""
+
+    limit: str
+    of: str
+    granted: float
+    retry_after: float
+
+
+@dataclass(slots=True)
+class ServedPool:
+    """The meters of one model group, and what went through it."""
+
+    name: str
+    meters: dict[str, tuple[str, Meter]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    first_at: float | None = None
+    last_at: float = 0.0
+
+    def admit(self, now: float, amounts: Mapping[str, float]) -> Refusal | None:
+        """Count a request, or say which limit it meets."""
+        for name, (of, meter) in self.meters.items():
+            wanted = amounts.get(of, 0.0)
+            # Output is metered as it is produced: a request needs only some room for it.
+            if meter.room(now) < (1.0 if of == "output_tokens" else wanted):
+                self.counts["refused"] += 1
+                self.counts[f"refused: {name}"] += 1
+                return Refusal(name, of, meter.limit, meter.retry_after(now, max(1.0, wanted)))
+        for of, meter in self.meters.values():
+            if of != "output_tokens" and of in amounts:
+                meter.take(now, amounts[of])
+        self.counts["requests"] += 1
+        self.counts["input_tokens"] += int(amounts.get("input_tokens", 0))
+        self.first_at = now if self.first_at is None else self.first_at
+        self.last_at = now
+        return None
+
+    def produced(self, now: float, tokens: int, nano: int) -> None:
+        """Count output as it is made, and the dollars of a whole answer."""
+        for of, meter in self.meters.values():
+            if of == "output_tokens":
+                meter.take(now, tokens)
+            elif of == "usd" and nano:
+                meter.take(now, nano)
+        self.counts["output_tokens"] += tokens
+        self.counts["usd_nano"] += nano
+        self.last_at = now
+
+    def told(self) -> dict[str, Any]:
+        """The counts, for whoever asks."""
+        return {
+            "pool": self.name,
+            "counts": dict(self.counts),
+            "limits": {name: meter.limit for name, (_, meter) in self.meters.items()},
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+        }
+
+
+def meters_of(rows: list[Mapping[str, Any]]) -> dict[str, tuple[str, Meter]]:
+    """Meters from rows {name, of, kind, limit, period_s?}; kinds: bucket, window, day."""
+    return {row["name"]: (row["of"], _meter(row)) for row in rows if row["kind"] != "share"}
+
+
+def _meter(row: Mapping[str, Any]) -> Meter:
+    limit = float(row["limit"])
+    match row["kind"]:
+        case "bucket":
+            return TokenBucket(limit, float(row.get("period_s", 60.0)))
+        case "window":
+            return ExactWindow(limit, float(row.get("period_s", 60.0)))
+        case "day":
+            return PacificDay(limit)
+        case kind:
+            raise ValueError(f"a limit of kind {kind!r} cannot be served")

@@ -1,0 +1,64 @@
+"""Failures on demand: which requests fail, how, and how often."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+KINDS: Final = (
+    "overloaded",
+    "server_error",
+    "rate_limited",
+    "spend_cap",
+    "billing",
+    "refused",
+    "malformed",
+    "midstream",
+    "lost",
+    "hang",
+    "slow",
+)
+
+
+@dataclass(slots=True)
+class Fault:
+    """Fails up to `count` requests (None: without end), each with probability `rate`.
+
+    Only those whose model's name contains `model`.
+    """
+
+    kind: str
+    count: int | None = 1
+    rate: float = 1.0
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(KINDS)}")
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults that are set; the first that applies to a request is taken."""
+
+    seed: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    _random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - chance must be repeatable
+
+    def set(self, rows: list[Mapping[str, Any]]) -> None:
+        """Replace all faults. Raises ValueError, TypeError for what is none."""
+        self.faults = [Fault(**row) for row in rows]
+
+    def next(self, model: str) -> str | None:
+        """The kind of failure that this request meets, if any."""
+        for fault in self.faults:
+            spent = fault.count is not None and fault.count <= 0
+            if spent or fault.model not in model or self._random.random() >= fault.rate:
+                continue
+            if fault.count is not None:
+                fault.count -= 1
+            return fault.kind
+        return None

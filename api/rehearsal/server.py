@@ -1,0 +1,37 @@
+"""The server: all wires in one application, and a way to look at it and to make it fail.
+
+GET  /rehearsal          what was counted, as JSON
+POST /rehearsal/faults   [{"kind": "overloaded", "count": 3}, ...] replaces the faults
+"""
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lmx.api.rehearsal import wire_anthropic, wire_gemini, wire_openai
+from lmx.api.rehearsal.provider import FaithfulProvider
+
+
+def make_app(provider: FaithfulProvider) -> Starlette:
+    """The application that serves `provider`."""
+
+    async def look(request: Request) -> Response:  # noqa: ARG001
+        return JSONResponse(provider.told())
+
+    async def fail(request: Request) -> Response:
+        try:
+            provider.faults.set(await request.json())
+        except (ValueError, TypeError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"faults": len(provider.faults.faults)})
+
+    return Starlette(
+        routes=[
+            Route("/rehearsal", look, methods=["GET"]),
+            Route("/rehearsal/faults", fail, methods=["POST"]),
+            *wire_anthropic.routes(provider),
+            *wire_openai.routes(provider),
+            *wire_gemini.routes(provider),
+        ]
+    )

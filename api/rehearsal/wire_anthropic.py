@@ -1,0 +1,165 @@
+"""Anthropic's Messages API on the wire: requests, server-sent events, errors, limit headers."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected, count_tokens
+from lmx.api.rehearsal.streaming import bearer, pieces, stream, whole
+
+#: Status, error type and error code of everything that can be refused.
+_ERRORS: Final[dict[str, tuple[int, str, str | None]]] = {
+    "unauthorized": (401, "authentication_error", None),
+    "unknown_model": (404, "not_found_error", None),
+    "too_long": (400, "invalid_request_error", None),
+    "invalid": (400, "invalid_request_error", None),
+    "rate_limited": (429, "rate_limit_error", None),
+    "spend_cap": (429, "rate_limit_error", "enforced_spend_limit_reached"),
+    "billing": (402, "billing_error", None),
+    "overloaded": (529, "overloaded_error", None),
+    "server_error": (500, "api_error", None),
+}
+_HEADERS: Final = {
+    "requests/min": "requests",
+    "input tokens/min": "input-tokens",
+    "output tokens/min": "output-tokens",
+}
+
+
+def routes(provider: FaithfulProvider) -> list[Route]:
+    """The paths of the API."""
+    wire = _Wire(provider)
+    return [
+        Route("/v1/messages", wire.messages, methods=["POST"]),
+        Route("/v1/messages/count_tokens", wire.count, methods=["POST"]),
+        Route("/v1/organizations/rate_limits", wire.rate_limits, methods=["GET"]),
+    ]
+
+
+class _Wire:
+    def __init__(self, provider: FaithfulProvider) -> None:
+        self._provider = provider
+
+    async def messages(self, request: Request) -> Response:
+        try:
+            body = json.loads(await request.body())
+            asked = _asked(body, request.headers.get("x-api-key") or bearer(request))
+        except (ValueError, KeyError, TypeError) as error:
+            return _error("invalid", f"the request cannot be read: {error!r}", {})
+        try:
+            answering = self._provider.admit(asked)
+        except Rejected as rejected:
+            return self._rejected(rejected, asked.model)
+        headers = {**self._limits(asked.model), "request-id": "req_rehearsal"}
+        if answering.fault == "malformed":
+            return Response(b"event: message_start\ndata: {\n\n", 200, headers, "text/event-stream")
+        if body.get("stream"):
+            return stream(self._events(answering), headers)
+        text = await whole(self._provider, answering)
+        return JSONResponse(_message(answering, text), headers=headers)
+
+    async def count(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        return JSONResponse({"input_tokens": count_tokens(_text_of(body))})
+
+    async def rate_limits(self, request: Request) -> Response:  # noqa: ARG002
+        data = [
+            {
+                "type": "rate_limit",
+                "group": name,
+                "group_type": "model_group",
+                "models": [m.name for m in self._provider.models.values() if m.pool == name],
+                "limits": [
+                    {"type": f"{of}_per_minute", "value": int(meter.limit)}
+                    for of, meter in pool.meters.values()
+                ],
+            }
+            for name, pool in self._provider.pools.items()
+        ]
+        return JSONResponse({"data": data, "has_more": False, "next_page": None})
+
+    def _rejected(self, rejected: Rejected, model: str) -> Response:
+        headers = self._limits(model)
+        if rejected.refusal is not None:
+            headers["retry-after"] = str(max(1, round(rejected.refusal.retry_after)))
+        elif rejected.kind == "rate_limited":
+            headers["retry-after"] = "5"
+        return _error(rejected.kind, rejected.message, headers)
+
+    def _limits(self, model: str) -> dict[str, str]:
+        served = self._provider.models.get(model)
+        if served is None:
+            return {}
+        now = self._provider.clock.now()
+        headers = {}
+        for name, (_, meter) in self._provider.pools[served.pool].meters.items():
+            if part := _HEADERS.get(name):
+                room, prefix = max(0.0, meter.room(now)), f"anthropic-ratelimit-{part}"
+                rounded = int(room) if part == "requests" else round(room, -3)
+                full = now + meter.retry_after(now, meter.limit)
+                headers[f"{prefix}-limit"] = str(int(meter.limit))
+                headers[f"{prefix}-remaining"] = str(int(rounded))
+                headers[f"{prefix}-reset"] = datetime.fromtimestamp(full, UTC).isoformat()
+        return headers
+
+    async def _events(self, answering: Answering) -> AsyncIterator[bytes]:
+        yield _event("message_start", {"message": _message(answering, None)})
+        block = {"type": "text", "text": ""}
+        yield _event("content_block_start", {"index": 0, "content_block": block})
+        yield _event("ping", {})
+        async for piece in pieces(self._provider, answering):
+            delta = {"type": "text_delta", "text": piece}
+            yield _event("content_block_delta", {"index": 0, "delta": delta})
+        if answering.fault == "midstream":
+            error = {"type": "overloaded_error", "message": "Overloaded (on demand)"}
+            yield _event("error", {"error": error})
+            return
+        yield _event("content_block_stop", {"index": 0})
+        stop = {"stop_reason": _stop(answering), "stop_sequence": None}
+        usage = {"output_tokens": answering.produced}
+        yield _event("message_delta", {"delta": stop, "usage": usage})
+        yield _event("message_stop", {})
+
+
+def _asked(body: dict[str, Any], key: str) -> Asked:
+    return Asked(str(body["model"]), _text_of(body), int(body["max_tokens"]), key)
+
+
+def _text_of(body: dict[str, Any]) -> str:
+    """All text of a request: the system prompt, messages, tools."""
+    return json.dumps([body.get("system"), body["messages"], body.get("tools")])
+
+
+def _stop(answering: Answering) -> str:
+    return "refusal" if answering.fault == "refused" else "end_turn"
+
+
+def _message(answering: Answering, text: str | None) -> dict[str, Any]:
+    return {
+        "id": "msg_rehearsal",
+        "type": "message",
+        "role": "assistant",
+        "model": answering.model.name,
+        "content": [] if text is None else [{"type": "text", "text": text}],
+        "stop_reason": None if text is None else _stop(answering),
+        "stop_sequence": None,
+        "usage": {"input_tokens": answering.input_tokens, "output_tokens": answering.produced or 1},
+    }
+
+
+def _event(kind: str, data: dict[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+
+
+def _error(kind: str, message: str, headers: dict[str, str]) -> Response:
+    status, error_type, code = _ERRORS[kind]
+    error: dict[str, Any] = {"type": error_type, "message": message}
+    if code:
+        error["details"] = {"error_code": code}
+    body = {"type": "error", "error": error, "request_id": "req_rehearsal"}
+    return JSONResponse(body, status, {**headers, "request-id": "req_rehearsal"})

@@ -1,0 +1,21 @@
+"""One faithful provider for the tests that need no limits of their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.rehearsed import Rehearsed, profile
+
+
+@pytest.fixture(scope="session")
+def generous() -> Iterator[Rehearsed]:
+    with Rehearsed(profile()) as server:
+        yield server
+
+
+@pytest.fixture
+def rehearsed(generous: Rehearsed) -> Iterator[Rehearsed]:
+    """The generous provider, without faults."""
+    generous.fail()
+    yield generous
+    generous.fail()

@@ -1,0 +1,172 @@
+"""Anthropic: one account's calls over the official SDK, with its retries switched off.
+
+Facts on the wire: docs/providers.md. Every call is streamed, so that progress shows, a cancelled
+call ends at once, and the SDK does not refuse long answers.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+import anthropic
+import httpx2
+from anthropic import AsyncAnthropic
+from anthropic.lib.streaming import AsyncMessageStream
+from anthropic.types import Usage
+
+from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
+from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.headers import told_by_anthropic
+from lmx.workers.cloud.messages import for_anthropic
+from lmx.workers.cloud.provider import Progress
+from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken
+from lmx.workflows.providers.catalog import Account
+from lmx.workflows.providers.keys import Key
+from lmx.workflows.providers.pricing import Tokens
+
+_FINISH: Final[Mapping[str, FinishReason]] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+#: `error.type` decides, because an error in the middle of a stream has the status 200.
+_FAILURES: Final[Mapping[str, Failure]] = {
+    "rate_limit_error": Failure.RATE_LIMITED,
+    "overloaded_error": Failure.OVERLOADED,
+    "api_error": Failure.SERVER,
+    "timeout_error": Failure.SERVER,
+    "billing_error": Failure.BILLING,
+    "authentication_error": Failure.CREDENTIALS,
+    "permission_error": Failure.CREDENTIALS,
+    "not_found_error": Failure.UNKNOWN_MODEL,
+    "request_too_large": Failure.TOO_LONG,
+    "invalid_request_error": Failure.INVALID,
+}
+_STATUSES: Final[Mapping[int, Failure]] = {
+    400: Failure.INVALID,
+    401: Failure.CREDENTIALS,
+    402: Failure.BILLING,
+    403: Failure.CREDENTIALS,
+    404: Failure.UNKNOWN_MODEL,
+    413: Failure.TOO_LONG,
+    429: Failure.RATE_LIMITED,
+    504: Failure.SERVER,
+    529: Failure.OVERLOADED,
+}
+
+
+def connect(account: Account, key: Key) -> "Anthropic":
+    """The connection of one account."""
+    return Anthropic(account, key)
+
+
+class Anthropic:
+    """Asks Anthropic's Messages API; many calls share the connections."""
+
+    def __init__(self, account: Account, key: Key) -> None:
+        self._key = key
+        self._client = AsyncAnthropic(
+            api_key=key.reveal(),
+            base_url=account.base_url,
+            max_retries=0,
+            timeout=anthropic.Timeout(SILENCE_S, connect=CONNECT_S),
+        )
+
+    async def ask(self, question: Question, progress: Progress) -> Answer:
+        """Send one request, once. Raises ProviderError."""
+        pieces = 0
+        try:
+            async with self._client.messages.stream(**for_anthropic(question)) as stream:
+                async for event in stream:
+                    if event.type == "content_block_delta":
+                        pieces += 1
+                        progress(pieces)
+                return _answer(stream)
+        except anthropic.APIError as error:
+            raise self._explained(error) from None
+        except httpx2.TransportError as error:
+            raise broken(error) from None
+        except (ValueError, RuntimeError, AssertionError) as error:  # what the SDK cannot read
+            raise ProviderError(Failure.MALFORMED, self._key.redact(str(error))) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    def _explained(self, error: anthropic.APIError) -> ProviderError:
+        message = self._key.redact(str(error))
+        if isinstance(error, anthropic.APIConnectionError):
+            return broken(error)
+        if isinstance(error, anthropic.APIStatusError):
+            return _refusal(error, message)
+        return ProviderError(Failure.MALFORMED, message)
+
+
+def _refusal(error: anthropic.APIStatusError, message: str) -> ProviderError:
+    kind = error.type or ""
+    failure = _FAILURES.get(kind) or _STATUSES.get(error.status_code)
+    if failure is None:
+        failure = Failure.SERVER if error.status_code >= 500 else Failure.INVALID
+    if failure is Failure.RATE_LIMITED and error.error_code == "enforced_spend_limit_reached":
+        return ProviderError(Failure.SPEND_CAP, message, month=True)
+    if failure is Failure.INVALID and "prompt is too long" in message:
+        failure = Failure.TOO_LONG
+    headers = error.response.headers
+    retry_after = headers.get("retry-after")
+    return ProviderError(
+        failure,
+        message,
+        retry_after=_seconds(retry_after),
+        told=told_by_anthropic(headers),
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else max(0.0, float(text))
+    except ValueError:
+        return None
+
+
+def _answer(stream: AsyncMessageStream[None]) -> Answer:
+    message = stream.current_message_snapshot
+    if message.stop_reason is None:
+        raise ProviderError(Failure.LOST, "the answer broke off before its end")
+    return Answer(
+        text="".join(block.text for block in message.content if block.type == "text"),
+        reasoning="".join(block.thinking for block in message.content if block.type == "thinking"),
+        tool_calls=[
+            ToolCall(block.id, block.name, json.dumps(block.input))
+            for block in message.content
+            if block.type == "tool_use"
+        ],
+        finish_reason=_FINISH.get(message.stop_reason, "stop"),
+        stop_reason=message.stop_reason,
+        tokens=_tokens(message.usage),
+        reasoning_tokens=_reasoning_tokens(message.usage),
+        model=message.model,
+        request_id=stream.request_id,
+        told=told_by_anthropic(stream.response.headers),
+    )
+
+
+def _tokens(usage: Usage) -> Tokens:
+    """Tokens that begin a cache entry for an hour cost more than those for five minutes."""
+    written = usage.cache_creation_input_tokens or 0
+    hour = usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else 0
+    return Tokens(
+        input=usage.input_tokens,
+        output=usage.output_tokens,
+        cache_read=usage.cache_read_input_tokens or 0,
+        cache_write=max(0, written - hour),
+        cache_write_1h=hour,
+    )
+
+
+def _reasoning_tokens(usage: Usage) -> int:
+    details = usage.output_tokens_details
+    return (getattr(details, "thinking_tokens", None) or 0) if details else 0

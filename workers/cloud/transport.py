@@ -1,0 +1,30 @@
+"""What a broken connection means, for every SDK alike: they all speak HTTP through httpx2."""
+
+from typing import Final
+
+import httpx2
+
+from lmx.workers.cloud.errors import Failure, ProviderError
+
+#: Seconds without a byte after which a call counts as hung.
+SILENCE_S: Final = 120.0
+CONNECT_S: Final = 10.0
+_NEVER_MADE: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+def broken(error: BaseException, message: str = "") -> ProviderError:
+    """A connection that was never made has cost nothing; one that broke, or hangs, may have."""
+    cause = _root(error)
+    reason = message or str(cause) or type(cause).__name__
+    if isinstance(cause, _NEVER_MADE):
+        return ProviderError(Failure.UNREACHABLE, f"the provider cannot be reached: {reason}")
+    if isinstance(cause, httpx2.TimeoutException):
+        return ProviderError(Failure.HUNG, f"no answer within {SILENCE_S:.0f} s")
+    return ProviderError(Failure.LOST, f"the connection broke: {reason}")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The transport's own error, which SDKs wrap into theirs."""
+    while not isinstance(error, httpx2.TransportError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
