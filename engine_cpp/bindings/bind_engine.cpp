@@ -144,12 +144,13 @@ void bind_engine(nb::module_& module) {
       .def(
           "__init__",
           [](Engine* self, std::string device, std::optional<Bytes> cap, std::int32_t threads,
-             std::uint32_t max_slots, double patience_s, std::uint32_t deterministic_batch) {
-            new (self) Engine(
-                {std::move(device), cap, threads, max_slots, patience_s, deterministic_batch});
+             std::uint32_t max_slots, double patience_s, std::uint32_t deterministic_batch,
+             std::optional<Bytes> host_bytes, std::string spill_dir, Bytes spill_bytes) {
+            new (self) Engine({std::move(device), cap, threads, max_slots, patience_s,
+                               deterministic_batch, host_bytes, std::move(spill_dir), spill_bytes});
           },
           "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a,
-          "deterministic_batch"_a)
+          "deterministic_batch"_a, "host_bytes"_a.none(), "spill_dir"_a, "spill_bytes"_a)
       .def(
           "submit",
           [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,
@@ -170,6 +171,7 @@ void bind_engine(nb::module_& module) {
       .def("plan", &Engine::plan, "jobs"_a, release)
       .def("estimate", &Engine::estimate, "model"_a, "context"_a, release)
       .def("inspect", &Engine::inspect, "model"_a, release)
+      .def("forget", &Engine::forget, "session"_a)
       .def("pin", &Engine::pin, "model"_a, "pinned"_a)
       .def(
           "hold",

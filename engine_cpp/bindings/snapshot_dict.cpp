@@ -10,11 +10,12 @@ namespace nb = nanobind;
 namespace lmx {
 namespace {
 
-nb::dict view_of(const Snapshot& s) {
+// Bytes by kind, and the entries themselves.
+std::pair<nb::dict, nb::list> ledger_of(const std::vector<Claim>& claims) {
   nb::dict kinds;
   for (Kind kind : kKinds) kinds[kind_name(kind)] = 0;
   nb::list ledger;
-  for (const Claim& claim : s.ledger) {
+  for (const Claim& claim : claims) {
     kinds[kind_name(claim.kind)] = nb::cast<Bytes>(kinds[kind_name(claim.kind)]) + claim.bytes;
     nb::dict entry;
     entry["holder"] = claim.holder;
@@ -22,6 +23,11 @@ nb::dict view_of(const Snapshot& s) {
     entry["bytes"] = claim.bytes;
     ledger.append(entry);
   }
+  return {kinds, ledger};
+}
+
+nb::dict view_of(const Snapshot& s) {
+  const auto [kinds, ledger] = ledger_of(s.ledger);
   nb::dict view;
   view["device"] = s.device;
   view["in_use"] = s.in_use;
@@ -30,6 +36,44 @@ nb::dict view_of(const Snapshot& s) {
   view["free"] = s.free;
   view["by_kind"] = kinds;
   view["ledger"] = ledger;
+  return view;
+}
+
+nb::list saved_of(const KvStoreView& store) {
+  nb::list all;
+  for (const SavedView& saved : store.sequences) {
+    nb::dict entry;
+    entry["session"] = saved.session;
+    entry["tokens"] = saved.tokens;
+    entry["bytes"] = saved.bytes;
+    entry["where"] = where_name(saved.where);
+    entry["on_disk"] = saved.on_disk;
+    entry["idle_s"] = saved.idle_s;
+    all.append(entry);
+  }
+  return all;
+}
+
+nb::dict host_of(const HostView& h) {
+  const auto [kinds, ledger] = ledger_of(h.ledger);
+  const KvStoreCounters& c = h.saved.counters;
+  nb::dict view;
+  view["cap"] = h.cap;
+  view["used"] = h.used;
+  view["by_kind"] = kinds;
+  view["ledger"] = ledger;
+  view["saved_bytes"] = h.saved.ram_bytes;
+  view["disk_bytes"] = h.saved.disk_bytes;
+  view["disk_limit"] = h.saved.disk_limit;
+  view["disk_usable"] = h.saved.disk_usable;
+  view["writing"] = h.saved.writing;
+  view["spills"] = c.spills;
+  view["spill_failures"] = c.spill_failures;
+  view["restores"] = c.restores;
+  view["damaged"] = c.lost.damaged;
+  view["lost_to_ram"] = c.lost.ram_full;
+  view["lost_to_disk"] = c.lost.disk_full;
+  view["saved"] = saved_of(h.saved);
   return view;
 }
 
@@ -121,8 +165,24 @@ nb::dict rates_of(const Rates& r) {
   return entry;
 }
 
+nb::dict swaps_of(const SwapTotals& t) {
+  nb::dict entry;
+  entry["out"] = t.out;
+  entry["into"] = t.in;
+  entry["copies"] = t.copies;
+  entry["refused"] = t.refused;
+  entry["out_bytes"] = t.out_bytes;
+  entry["in_bytes"] = t.in_bytes;
+  entry["out_s"] = t.out_s;
+  entry["in_s"] = t.in_s;
+  return entry;
+}
+
 nb::dict totals_of(const Totals& t) {
   nb::dict entry;
+  entry["swaps"] = swaps_of(t.swaps);
+  entry["cached_tokens"] = t.cached_tokens;
+  entry["suspensions"] = t.suspensions;
   entry["requests"] = t.requests;
   entry["finished"] = t.finished;
   entry["evictions"] = t.evictions;
@@ -148,6 +208,7 @@ nb::dict to_dict(const Snapshot& s) {
   view["events"] = events_of(s);
   view["totals"] = totals_of(s.totals);
   view["rates"] = rates_of(s.rates);
+  view["host"] = host_of(s.host);
   return view;
 }
 

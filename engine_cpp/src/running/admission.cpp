@@ -28,7 +28,7 @@ bool Scheduler::carry_out(std::vector<Decision> decisions, Lock& lock) {
   bool any = false;
   for (const Decision& decision : in_turn(std::move(decisions))) {
     if (decision.verdict == Verdict::wait || closing_) continue;
-    if (grant(decision)) {
+    if (grant(decision, lock)) {
       any = true;
       continue;
     }
@@ -56,31 +56,16 @@ bool Scheduler::carry_out(std::vector<Decision> decisions, Lock& lock) {
 
 void Scheduler::start(Waiting waiting, const Decision& decision, Lock& lock) {
   const RequestSpec& spec = waiting.spec();
-  if (Context* context = open_context(spec)) {
-    place(std::move(waiting), *context);
+  if (Context* context = open_context(waiting)) {
+    place(std::move(waiting), *context, lock);
     return;
   }
-  for (const std::string& id : decision.evict) {
-    evict(id, "to make room for request " + decision.job + " on " + file_name(spec.model_id) +
-                  " (needs " + mib(decision.missing) + " more, " + mib(decision.free) + " free)");
+  if (!evict(decision, "request " + decision.job + " on " + file_name(spec.model_id), lock)) {
+    queue_again(std::move(waiting));
+    return;
   }
   waiting.request->enter(Phase::loading);
   build(std::move(waiting), lock);
-}
-
-// Puts it into the slot where most of its tokens are at hand, or where the least is lost.
-void Scheduler::place(Waiting waiting, Context& context) {
-  std::unique_ptr<Generation> generation = std::move(waiting.generation);
-  if (!generation) generation = context.begin(waiting.request);
-  const auto slots = context.held(waiting.spec().session);
-  const Wanted wanted{generation->tokens, generation->exact()};
-  auto placement = choose_slot(slots, wanted, context.memory());
-  if (placement->copy_from)
-    placement->keep = usable_prefix(slots[placement->slot], wanted, context.memory());
-  if (context.active() == 0) {
-    used_s_[&context] = used_on_return(shares(), used_s_[&context]);
-  }
-  context.add(std::move(generation), static_cast<std::uint32_t>(placement->slot), placement->keep);
 }
 
 // Makes a context with as many slots as are asked for, or as many of them as fit.
@@ -195,20 +180,8 @@ bool Scheduler::reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const F
            file_name(model->id));
   true_up(*context);
   contexts_.push_back(std::move(context));
-  place(std::move(waiting), *contexts_.back());
+  place(std::move(waiting), *contexts_.back(), lock);
   return true;
-}
-
-Context* Scheduler::open_context(const RequestSpec& spec) {
-  for (const auto& context : contexts_) {
-    ContextSpec alone = context->spec();
-    alone.n_seq = 1;
-    if (context->model().id == spec.model_id && alone == spec.context &&
-        context->free_slots() > 0) {
-      return context.get();
-    }
-  }
-  return nullptr;
 }
 
 // Books what the library really allocated, which can only differ if an estimate was wrong or a
@@ -220,17 +193,28 @@ void Scheduler::true_up(Context& context) {
   ledger_.set(context.model().id, Kind::weights, real.weights);
 }
 
-void Scheduler::evict(const std::string& id, const std::string& reason) {
-  const Bytes bytes = ledger_.held(id);
-  contexts_.remove_if([&](const auto& context) {
-    const bool found = context->id() == id;
-    if (found) used_s_.erase(context.get());
-    return found;
-  });
-  models_.evict(id);
-  ledger_.release(id);
-  totals_.evictions += 1;
-  note("evict", id, bytes, reason);
+// Makes the room that the decision asks for. What is parked in a context is saved before it goes.
+// False when something runs there after all: a request went elsewhere than the plan supposed.
+bool Scheduler::evict(const Decision& decision, const std::string& for_what, Lock& lock) {
+  const std::string reason = "to make room for " + for_what + " (needs " + mib(decision.missing) +
+                             " more, " + mib(decision.free) + " free)";
+  for (const std::string& id : decision.evict) {
+    const auto found = std::ranges::find(contexts_, id, [](const auto& c) { return c->id(); });
+    if (found == contexts_.end() && models_.references(id) > 0) return false;
+    if (found != contexts_.end()) {
+      if ((*found)->active() > 0) return false;
+      lock.unlock();
+      sessions_.put_away_all(**found, reason);
+      lock.lock();
+      used_s_.erase(found->get());
+      contexts_.erase(found);
+    }
+    note("evict", id, ledger_.release(id), reason);
+    models_.evict(id);
+    totals_.evictions += 1;
+  }
+  note_moves();
+  return true;
 }
 
 void Scheduler::refresh_foreign() {
@@ -238,14 +222,15 @@ void Scheduler::refresh_foreign() {
 }
 
 // Books the bytes of the hold that the decision is about; false when it is about none.
-bool Scheduler::grant(const Decision& decision) {
-  const auto wanted = std::ranges::find(
-      wanted_holds_, decision.job, [](const WantedHold& hold) { return hold_id(hold.holder); });
+bool Scheduler::grant(const Decision& decision, Lock& lock) {
+  const auto find_wanted = [&] {
+    return std::ranges::find(wanted_holds_, decision.job,
+                             [](const WantedHold& hold) { return hold_id(hold.holder); });
+  };
+  if (find_wanted() == wanted_holds_.end()) return false;
+  if (!evict(decision, decision.job, lock)) return false;
+  const auto wanted = find_wanted();  // it may have been withdrawn meanwhile
   if (wanted == wanted_holds_.end()) return false;
-  for (const std::string& id : decision.evict) {
-    evict(id, "to make room for " + decision.job + " (needs " + mib(decision.missing) + " more, " +
-                  mib(decision.free) + " free)");
-  }
   const Claim claim{decision.job, Kind::foreign, wanted->bytes};
   if (ledger_.reserve({&claim, 1})) return false;
   note("hold", decision.job, claim.bytes,
@@ -292,6 +277,7 @@ std::vector<Job> Scheduler::queued_jobs() const {
     }
   };
   for (const Waiting& waiting : queue_) {
+    if (waiting.fetching_until > now) continue;
     const RequestSpec& spec = waiting.spec();
     add_holds_before(waiting.since);
     jobs.push_back({.id = std::to_string(spec.id),

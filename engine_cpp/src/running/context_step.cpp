@@ -20,6 +20,11 @@ bool may_decode(const Slot& slot) {
   return slot.running() && !slot.generation->request->throttled();
 }
 
+bool is_over(const Request& request) {
+  const auto& deadline = request.spec().deadline;
+  return request.cancelled() || (deadline && Clock::now() >= *deadline);
+}
+
 }  // namespace
 
 bool Context::should_abort(void* self) {
@@ -30,7 +35,7 @@ bool Context::should_abort(void* self) {
 
 bool Context::runnable() const {
   return std::ranges::any_of(slots_, [](const Slot& slot) {
-    return may_decode(slot) || (slot.running() && slot.generation->request->cancelled());
+    return may_decode(slot) || (slot.running() && is_over(*slot.generation->request));
   });
 }
 

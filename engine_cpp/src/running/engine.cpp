@@ -8,7 +8,7 @@
 namespace lmx {
 namespace {
 
-SchedulerOptions scheduler_options(const EngineOptions& options, Device device) {
+SchedulerOptions scheduler_options(const EngineOptions& options, const Device& device) {
   if (options.threads < 1) throw InvalidRequest("threads must be 1 or more");
   if (options.max_slots < 1 || options.max_slots > llama_max_parallel_sequences()) {
     throw InvalidRequest("max_slots must be between 1 and " +
@@ -18,8 +18,15 @@ SchedulerOptions scheduler_options(const EngineOptions& options, Device device) 
   if (cap == 0) throw InvalidRequest("the memory cap must be more than 0 bytes");
   if (options.deterministic_batch < 1)
     throw InvalidRequest("deterministic_batch must be 1 or more");
-  return {std::move(device),          cap, options.threads, options.max_slots, options.patience_s,
-          options.deterministic_batch};
+  return {.device = device,
+          .cap = cap,
+          .threads = options.threads,
+          .max_slots = options.max_slots,
+          .patience_s = options.patience_s,
+          .exact_batch = options.deterministic_batch,
+          .host_bytes = options.host_bytes.value_or(default_host_bytes(device, cap)),
+          .spill_dir = options.spill_dir,
+          .spill_bytes = options.spill_bytes};
 }
 
 std::optional<Clock::time_point> deadline_after(const std::optional<double>& seconds) {
@@ -58,6 +65,12 @@ void check_context(const ModelInfo& info, std::uint32_t n_ctx) {
 
 }  // namespace
 
+Bytes default_host_bytes(const Device& device, Bytes cap) {
+  const Bytes host = resolve_device("cpu").total();
+  if (!device.is_cpu) return host / 2;
+  return std::max(sub_floor(host / 10 * 9, cap), host / 32);
+}
+
 std::shared_ptr<Estimator> estimator_for(const std::string& name) {
   // Never destroyed: models must not be freed after the library's own statics.
   static auto* mutex = new std::mutex;
@@ -73,7 +86,7 @@ Engine::Engine(const EngineOptions& options) : Engine(options, resolve_device(op
 
 Engine::Engine(const EngineOptions& options, Device device)
     : estimator_(estimator_for(device.name)),
-      scheduler_(scheduler_options(options, std::move(device)), estimator_) {}
+      scheduler_(scheduler_options(options, device), estimator_) {}
 
 std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   const auto model = estimator_->open(prompt.model);

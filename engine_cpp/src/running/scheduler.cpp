@@ -4,6 +4,7 @@
 
 #include "lmx/base/errors.hpp"
 #include "lmx/base/log.hpp"
+#include "lmx/llama/host_memory.hpp"
 
 namespace lmx {
 
@@ -25,8 +26,25 @@ void Signal::wait_until(std::optional<Clock::time_point> deadline) {
 }
 
 Scheduler::Scheduler(SchedulerOptions options, std::shared_ptr<Estimator> estimator)
-    : options_(std::move(options)), estimator_(std::move(estimator)), ledger_(options_.cap) {
+    : options_(std::move(options)),
+      estimator_(std::move(estimator)),
+      host_(std::make_shared<SharedLedger>(options_.host_bytes)),
+      sessions_(host_, store_options(), options_.device.name, options_.threads),
+      ledger_(options_.cap) {
   thread_ = std::thread([this] { run(); });
+}
+
+KvStoreOptions Scheduler::store_options() {
+  KvStoreOptions store;
+  store.spill_dir = options_.spill_dir;
+  store.spill_bytes = options_.spill_bytes;
+  store.allocator = host_allocator(options_.device);
+  store.changed = [this, signal = signal_] {
+    files_changed_ = true;
+    signal->raise();
+  };
+  store.warn = [](const std::string& line) { log_line(LogLevel::warning, line); };
+  return store;
 }
 
 Scheduler::~Scheduler() {
@@ -64,6 +82,9 @@ void Scheduler::run() {
   Lock lock(mutex_);
   while (!closing_) {
     refuse_ended_requests();
+    if (!to_forget_.empty()) forget_parked();
+    fetch_for_new();
+    if (files_changed_.exchange(false)) fetched();
     if (changed_ || (!anything_runnable() && anybody_waits())) {
       changed_ = false;
       if (anybody_waits()) stepped_at_.reset();  // starting something is not overhead
@@ -79,7 +100,7 @@ void Scheduler::run() {
     signal_->wait_until(wake);
     lock.lock();
   }
-  fail_everything();
+  fail_everything(lock);
 }
 
 bool Scheduler::anything_runnable() const {
@@ -110,6 +131,9 @@ std::optional<Clock::time_point> Scheduler::next_wake() const {
   };
   for (const auto& request : live_) {
     if (const auto& deadline = request->spec().deadline) no_later_than(*deadline);
+  }
+  for (const Waiting& waiting : queue_) {
+    if (waiting.fetching_until > Clock::now()) no_later_than(waiting.fetching_until);
   }
   // Nothing tells when another process frees memory of a GPU.
   constexpr auto kForeignPoll = std::chrono::milliseconds(200);
@@ -174,13 +198,16 @@ void Scheduler::account(Context& context, const Step& step) {
   changed_ = true;
 }
 
-void Scheduler::fail_everything() {
+void Scheduler::fail_everything(Lock& lock) {
   const auto error = std::make_exception_ptr(Cancelled("the engine was closed"));
   std::vector<Ending> endings;
   for (const auto& context : contexts_) {
     std::ranges::move(context->fail_all(error), std::back_inserter(endings));
-    ledger_.release(context->id());
   }
+  closed_ = true;
+  save_sessions(lock);
+  sessions_.close();
+  for (const auto& context : contexts_) ledger_.release(context->id());
   for (const auto& waiting : queue_) endings.push_back({waiting.request, "", error});
   for (const auto& [id, model] : models_.all()) ledger_.release(id);
   contexts_.clear();
@@ -189,7 +216,6 @@ void Scheduler::fail_everything() {
   queue_.clear();
   wanted_holds_.clear();
   live_.clear();
-  closed_ = true;
   for (const Ending& ending : endings) ending.announce();
 }
 

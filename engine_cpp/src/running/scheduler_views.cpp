@@ -118,6 +118,8 @@ Snapshot Scheduler::snapshot() {
                 .events = {events_.begin(), events_.end()},
                 .totals = totals_,
                 .rates = recent_.rates(seconds_between(began_, now))};
+  const Ledger host = host_->now();
+  view.host = {host.cap(), host.used(), host.entries(), sessions_.view()};
   for (const auto& [id, model] : models_.all()) {
     view.models.push_back({id, model->file.path, ledger_.held(id), models_.references(id),
                            models_.pinned(*model), seconds_between(model->last_used, now),

@@ -40,6 +40,13 @@ struct Step {
   std::vector<Ending> endings;
 };
 
+// What a parked sequence is, beside its keys and values.
+struct Parked {
+  std::span<const llama_token> tokens;
+  std::uint32_t exact_until = 0;
+  std::string session;
+};
+
 struct ContextOptions {
   std::int32_t threads = 1;
   std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
@@ -83,6 +90,18 @@ class Context {
 
   // Forgets what is parked in the slot.
   void clear(std::uint32_t index);
+
+  // The keys and values of a slot as bytes: how many at most, and a copy of them, of which this
+  // many were used (0: could not be had).
+  Bytes state_bytes(std::uint32_t index) const;
+  Bytes save(std::uint32_t index, std::span<std::byte> into) const;
+
+  // Parks a saved sequence in a slot that is not running, and forgets what was there. Bytes from a
+  // context with another number of slots need `scratch` of restored_bytes(), which is otherwise 0.
+  // False when they do not fit here; the slot is empty then.
+  Bytes restored_bytes(std::span<const std::byte> bytes) const;
+  bool restore(std::uint32_t index, const Parked& parked, std::span<const std::byte> bytes,
+               std::span<std::byte> scratch);
 
   // Whether a slot has something to decode now.
   bool runnable() const;

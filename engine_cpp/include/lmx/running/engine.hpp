@@ -19,6 +19,9 @@ struct EngineOptions {
   std::uint32_t max_slots = 8;
   double patience_s = 1.0;
   std::uint32_t deterministic_batch = 1;  // as many as were proven to leave the bits as they are
+  std::optional<Bytes> host_bytes;        // for sequences in no slot; see default_host_bytes()
+  std::string spill_dir;                  // empty: they are never written to disk
+  Bytes spill_bytes = Bytes{16} << 30;
 };
 
 struct Prompt {
@@ -36,6 +39,10 @@ struct Prompt {
   std::string mode = "throughput";  // or "deterministic"
   std::size_t max_unread = 1U << 16;
 };
+
+// Half of the host's memory beside a GPU. On the CPU device what the cap leaves of nine tenths of
+// it, and a thirty-second part at least.
+Bytes default_host_bytes(const Device& device, Bytes cap);
 
 // One estimator for each device of this process, so that its cache is shared by all who ask.
 std::shared_ptr<Estimator> estimator_for(const std::string& device);
@@ -67,6 +74,8 @@ class Engine {
   }
   Bytes release(const std::string& holder) { return scheduler_.release(holder); }
   void see(Sighting sighting) { scheduler_.see(std::move(sighting)); }
+  // Drops what is kept of a session that is not running, in slots, memory and files.
+  void forget(const std::string& session) { scheduler_.forget(session); }
   Snapshot snapshot() { return scheduler_.snapshot(); }
   void close() { scheduler_.close(); }
 

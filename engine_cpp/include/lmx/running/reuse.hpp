@@ -15,6 +15,8 @@ struct MemoryTraits {
   std::uint32_t window = 0;   // tokens that a sliding window looks back on; 0 is all
   std::uint32_t chunk = 512;  // tokens of one whole chunk of an exact prefill
 
+  // Whether a saved sequence fits into contexts of any number of slots.
+  bool plain() const { return can_trim && window == 0; }
   // Whether a restored sequence lies in memory as it did before, so that later bits are the same.
   bool exact_restore() const { return window == 0; }
 };

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <filesystem>
 #include <list>
 #include <map>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "lmx/running/fairness.hpp"
 #include "lmx/running/recent.hpp"
 #include "lmx/running/request.hpp"
+#include "lmx/running/sessions.hpp"
 #include "lmx/running/snapshot.hpp"
 
 namespace lmx {
@@ -34,6 +36,9 @@ struct SchedulerOptions {
   std::uint32_t max_slots = 8;    // sequences of one context
   double patience_s = 1.0;        // wait after which later requests may not overtake
   std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
+  Bytes host_bytes = 0;           // of host memory, for sequences that are in no slot
+  std::filesystem::path spill_dir;
+  Bytes spill_bytes = 0;
 };
 
 // A request that has no slot: new, or suspended in the middle of its generation.
@@ -41,6 +46,9 @@ struct Waiting {
   std::shared_ptr<Request> request;
   std::unique_ptr<Generation> generation;  // null while nothing was generated
   Clock::time_point since;
+  std::optional<SavedId> saved;        // its keys and values, if it is suspended
+  bool looked_up = false;              // whether it can go on from a file
+  Clock::time_point fetching_until{};  // the file is being read; start without it from then on
 
   const RequestSpec& spec() const { return request->spec(); }
 };
@@ -87,6 +95,10 @@ class Scheduler {
   Snapshot snapshot();
   Bytes cap() const { return options_.cap; }
   Bytes free();
+  void forget(const std::string& session);
+
+  // Of the host's memory: what whoever keeps something there has to book first.
+  const std::shared_ptr<SharedLedger>& host() const { return host_; }
 
   // Ends everything with Cancelled and joins the thread. Idempotent.
   void close();
@@ -102,7 +114,8 @@ class Scheduler {
   std::optional<Clock::time_point> next_wake() const;
   void step_next(Lock& lock);
   void drop_failed(Context& context);
-  void fail_everything();
+  void fail_everything(Lock& lock);
+  KvStoreOptions store_options();
 
   // A hold that waits for its bytes.
   struct WantedHold {
@@ -115,9 +128,14 @@ class Scheduler {
   void admit(Lock& lock);
   bool carry_out(std::vector<Decision> decisions, Lock& lock);
   bool anybody_waits() const { return !queue_.empty() || !wanted_holds_.empty(); }
-  bool grant(const Decision& decision);
+  bool grant(const Decision& decision, Lock& lock);
   void start(Waiting waiting, const Decision& decision, Lock& lock);
-  void place(Waiting waiting, Context& context);
+  void place(Waiting waiting, Context& context, Lock& lock);
+  void fetch_for_new();
+  void fetched();
+  void note_moves();
+  void forget_parked();
+  void save_sessions(Lock& lock);
   void build(Waiting waiting, Lock& lock);
   void queue_again(Waiting waiting);
   bool reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const Footprint& needs, Lock& lock);
@@ -125,9 +143,9 @@ class Scheduler {
   std::vector<std::pair<std::uint32_t, Footprint>> slot_choices(const RequestSpec& spec,
                                                                 std::uint32_t waiting,
                                                                 Bytes free) const;
-  Context* open_context(const RequestSpec& spec);
+  Context* open_context(const Waiting& waiting);
   void true_up(Context& context);
-  void evict(const std::string& id, const std::string& reason);
+  bool evict(const Decision& decision, const std::string& for_what, Lock& lock);
   void account(Context& context, const Step& step);
 
   std::vector<Resident> residents() const;
@@ -141,6 +159,9 @@ class Scheduler {
   const Clock::time_point began_ = Clock::now();
   const std::shared_ptr<Signal> signal_ = std::make_shared<Signal>();
   std::atomic<bool> closing_ = false;
+  std::atomic<bool> files_changed_ = false;
+  const std::shared_ptr<SharedLedger> host_;
+  Sessions sessions_;
 
   // Guarded by mutex_. Contexts and models are changed only by the scheduler's thread, which
   // therefore reads them without it; it is never held during a load or a decode.
@@ -148,6 +169,7 @@ class Scheduler {
   std::list<Waiting> queue_;
   std::list<std::shared_ptr<Request>> live_;  // queued or running
   std::list<WantedHold> wanted_holds_;
+  std::vector<std::string> to_forget_;
   Ledger ledger_;
   ForeignMemory foreign_;
   ModelStore models_;

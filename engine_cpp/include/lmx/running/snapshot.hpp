@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lmx/memory/ledger.hpp"
+#include "lmx/sessions/kv_store.hpp"
 
 namespace lmx {
 
@@ -51,9 +52,24 @@ struct Event {
   std::string reason;
 };
 
+// Since the engine started, of sequences that were copied.
+struct SwapTotals {
+  std::uint64_t out = 0;
+  std::uint64_t in = 0;
+  std::uint64_t copies = 0;   // from one slot into another
+  std::uint64_t refused = 0;  // left a slot and were lost: no room on the host
+  Bytes out_bytes = 0;
+  Bytes in_bytes = 0;
+  double out_s = 0;
+  double in_s = 0;
+};
+
 // Since the engine started. `busy_s` is the time spent in decodes and the choice of tokens,
 // `overhead_s` what the scheduler itself took beside that while it was decoding.
 struct Totals {
+  SwapTotals swaps;
+  std::uint64_t cached_tokens = 0;  // of prompts, that needed no prefill
+  std::uint64_t suspensions = 0;
   std::uint64_t requests = 0;
   std::uint64_t finished = 0;
   std::uint64_t evictions = 0;
@@ -84,8 +100,17 @@ struct HoldView {
   double wait_s = 0;
 };
 
+// Host memory and files, for what is in no slot of the device.
+struct HostView {
+  Bytes cap = 0;
+  Bytes used = 0;
+  std::vector<Claim> ledger;
+  KvStoreView saved;
+};
+
 struct Snapshot {
   std::string device;
+  HostView host;
   std::optional<Bytes> in_use;  // by everybody, as the driver says; none on a CPU
   Bytes cap = 0;
   Bytes used = 0;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -45,6 +46,10 @@ class Engine:
     of one context. A request that has waited for more than ``patience_s`` seconds is not overtaken
     any more by smaller ones.
 
+    What sessions have computed and has no place on the device is kept in ``host_bytes`` of host
+    memory (by default half of it beside a GPU, what the cap leaves of it on the CPU) and, with
+    ``spill_dir``, in up to ``spill_bytes`` of files, where the next engine finds it.
+
     Thread-safe. Close it, or use it as a context manager.
     """
 
@@ -57,11 +62,16 @@ class Engine:
         max_slots: int = 8,
         patience_s: float = 1.0,
         deterministic_batch: int = 1,
+        host_bytes: int | None = None,
+        spill_dir: StrPath | None = None,
+        spill_bytes: int = 16 * 2**30,
     ) -> None:
         if cap_bytes is not None and not 0 < cap_bytes < 2**64:
             raise InvalidRequest(f"cap_bytes is {cap_bytes} but must be more than 0")
         if not 0 < max_slots < 2**31 or (threads is not None and not 0 < threads < 2**31):
             raise InvalidRequest("threads and max_slots must be 1 or more")
+        if not 0 <= (host_bytes or 0) < 2**64 or not 0 <= spill_bytes < 2**64:
+            raise InvalidRequest("host_bytes and spill_bytes must be 0 or more")
         if not 0 < deterministic_batch < 2**31:
             raise InvalidRequest("deterministic_batch must be 1 or more")
         self._device = device
@@ -72,6 +82,9 @@ class Engine:
             max_slots,
             patience_s,
             deterministic_batch,
+            host_bytes,
+            "" if spill_dir is None else os.fspath(spill_dir),
+            spill_bytes,
         )
         # The engine's thread must not outlive the interpreter.
         self._close_at_exit = _closer(self._core)
@@ -242,6 +255,10 @@ class Engine:
         number rules and these only name parts of it.
         """
         self._core.see(own, None if others is None else list(others))
+
+    def forget(self, session: str) -> None:
+        """Drops what is kept of a session that is not running, files included."""
+        self._core.forget(encodable(session))
 
     def snapshot(self) -> Snapshot:
         """What is on the device, what runs, what waits, and what happened lately."""

@@ -62,7 +62,58 @@ class Event(TypedDict):
     reason: str
 
 
+class SwapTotals(TypedDict):
+    """Sequences copied out of a slot and into one; ``copies`` went from one slot to another.
+
+    ``refused`` left their slot and were lost, because the host had no room for them.
+    """
+
+    out: int
+    into: int
+    copies: int
+    refused: int
+    out_bytes: int
+    in_bytes: int
+    out_s: float
+    in_s: float
+
+
+class SavedView(TypedDict):
+    """A sequence that is in no slot; ``where`` is "ram" or "disk"."""
+
+    session: str
+    tokens: int
+    bytes: int
+    where: str
+    on_disk: bool
+    idle_s: float
+
+
+class HostView(TypedDict):
+    """Host memory and files for what is in no slot. ``lost_to_*`` count sequences."""
+
+    cap: int
+    used: int
+    by_kind: dict[str, int]
+    ledger: list[LedgerEntry]
+    saved_bytes: int
+    disk_bytes: int
+    disk_limit: int
+    disk_usable: bool
+    writing: int
+    spills: int
+    spill_failures: int
+    restores: int
+    damaged: int
+    lost_to_ram: int
+    lost_to_disk: int
+    saved: list[SavedView]
+
+
 class Totals(TypedDict):
+    swaps: SwapTotals
+    cached_tokens: int
+    suspensions: int
     requests: int
     finished: int
     evictions: int
