@@ -20,6 +20,8 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
             "LMX_DATABASE_URL": "postgresql://db/lmx",
             "LMX_API_PORT": "8080",
             "LMX_VRAM_CAP": "400MiB",
+            "LMX_KV_RAM": "2GiB",
+            "LMX_KV_DISK": "0",
             "LMX_WORKFLOWS": "review, flows/book.py ,",
             "LMX_WORKER_SLOTS": "4",
         }
@@ -27,6 +29,7 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
     assert settings.database_url == "postgresql://db/lmx"
     assert settings.api_port == 8080
     assert settings.vram_cap == 400 << 20
+    assert (settings.kv_ram, settings.kv_disk) == (2 << 30, 0)
     assert settings.workflow_modules == ("review", "flows/book.py")
     assert settings.worker_slots == 4
 
@@ -58,6 +61,7 @@ def test_a_shorter_lease_brings_its_heartbeat_with_it(tmp_path: Path) -> None:
         ("LMX_API_PORT", "70000", "whole number from 1 to 65535"),
         ("LMX_VRAM_CAP", "lots", "such as 400MiB"),
         ("LMX_VRAM_CAP", "0", "more than 0 bytes"),
+        ("LMX_KV_RAM", "much", "such as 400MiB"),
         ("LMX_LEASE_S", "-3", "above 0"),
         ("LMX_LEASE_S", "nan", "above 0"),
         ("LMX_WORKER_SLOTS", "0", "whole number from 1 to 1024"),
@@ -108,6 +112,8 @@ def test_the_password_in_the_database_url_is_not_shown() -> None:
             database_url="postgresql://lmx:a@b@db/lmx",
             api_port=1,
             vram_cap=400 << 20,
+            kv_ram=0,
+            kv_disk=0,
             workflow_modules=("flows", "/a/b.py"),
             worker_slots=3,
             lease_s=2.5,

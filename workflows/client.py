@@ -172,6 +172,9 @@ class Client:
     ) -> int:
         """Queue one call of a model, local or in the cloud, and return the task's id.
 
+        `sampling` are the options of a model call. Of these, `session` names a conversation: what
+        an earlier call of it has computed is not computed again.
+
         Errors: as for `enqueue`, and BudgetExceeded if the call could cost more than its budget.
         """
         with self._use(connection) as conn:

@@ -35,6 +35,8 @@ class Settings:
     api_port: int = 7788
     device: str = "auto"
     vram_cap: int | None = None
+    kv_ram: int | None = None
+    kv_disk: int = 16 << 30
     workflow_modules: tuple[str, ...] = ()
     worker_slots: int = 16
     lease_s: float = 10.0
@@ -89,6 +91,8 @@ _PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "api_port": ("LMX_API_PORT", _whole(1, 65_535)),
     "device": ("LMX_DEVICE", _text),
     "vram_cap": ("LMX_VRAM_CAP", _memory),
+    "kv_ram": ("LMX_KV_RAM", parse_bytes),
+    "kv_disk": ("LMX_KV_DISK", parse_bytes),
     "workflow_modules": ("LMX_WORKFLOWS", _modules),
     "worker_slots": ("LMX_WORKER_SLOTS", _whole(1, 1024)),
     "lease_s": ("LMX_LEASE_S", _seconds),

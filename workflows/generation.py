@@ -13,6 +13,7 @@ from lmx.workflows.money import USD, format_usd, price
 from lmx.workflows.names import GPU
 from lmx.workflows.providers.planning import Placement, plan_cloud_call
 from lmx.workflows.providers.publishing import find_cloud_model
+from lmx.workflows.sessions import session_name
 from lmx.workflows.submission import Budgets, in_full
 
 ROLES: Final = ("system", "user", "assistant", "tool")
@@ -38,7 +39,7 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "seed": (0, 2**32 - 1),
     "n_ctx": (8, 2**24),
 }
-_OTHERS: Final = ("stop", "logit_bias", "grammar", "json_schema")
+_OTHERS: Final = ("stop", "logit_bias", "grammar", "json_schema", "session")
 #: Bytes of a grammar or a schema.
 MAX_FORM: Final = 65_536
 
@@ -84,13 +85,16 @@ def plan_call(
     messages: Sequence[Mapping[str, str]] | None,
     max_tokens: int | None,
     sampling: Mapping[str, Any],
+    run: int | None = None,
 ) -> PlannedCall:
-    """Check a call against the model's row and the devices.
+    """Check a call, which a coordinator of `run` makes, against its model's row and the devices.
 
     Without `max_tokens` the answer may have 512 tokens, or half of a shorter context.
     Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
     """
     call = _check(prompt, messages, max_tokens, sampling)
+    if "session" in call:
+        call["session"] = session_name(call["session"], run)
     try:
         row = models.get_model(conn, model)
     except NotFound:

@@ -80,10 +80,12 @@ def _brief(error: Any) -> str:
 
 
 def tokens_of(task: "TaskView") -> str | None:
-    """Tokens read and written: "52+120 tokens"."""
+    """Tokens read and written: "52+120 tokens", or "52+120 tokens (48 reused)"."""
     if not isinstance(task.usage, Mapping) or "completion_tokens" not in task.usage:
         return None
-    return f"{task.usage.get('prompt_tokens', 0)}+{task.usage['completion_tokens']} tokens"
+    tokens = f"{task.usage.get('prompt_tokens', 0)}+{task.usage['completion_tokens']} tokens"
+    reused = task.usage.get("cached_tokens")
+    return f"{tokens} ({reused} reused)" if reused else tokens
 
 
 def cost_of(task: "TaskView") -> int | None:

@@ -109,6 +109,12 @@ class ModelCall(_Request):
     logprobs: int | None = Field(
         None, ge=0, le=20, description="Tell the probability of each token and of so many others."
     )
+    session: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="The conversation that this continues: its beginning is not computed again.",
+    )
     priority: Priority = 0
     timeout: Timeout | None = None
     budget: Budget | None = None

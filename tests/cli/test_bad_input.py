@@ -43,6 +43,7 @@ BAD = {
     "JSON that is none": (["enqueue", "--function", "call", "--input", "[NaN]"], 2, "NaN is no"),
     "bytes that are no text": (["enqueue", "\udcff\udcfe"], 2, "the prompt is not UTF-8"),
     "a device as a model": (["models", "add", "/dev/null"], 2, "/dev/null is no regular file"),
+    "no name of a session": (["enqueue", "hi", "--session", "/"], 2, "session must be a name"),
     "no tokens": (["enqueue", "hi", "--max-tokens", "0"], 2, "max_tokens is 0"),
     "more tokens than context": (["enqueue", "hi", "--max-tokens", "512"], 2, "512 tokens"),
     "a temperature below zero": (["enqueue", "hi", "--temperature", "-1"], 2, "temperature is -1"),

@@ -53,6 +53,11 @@ def test_passes_the_sampling_options_on(lmx: Lmx, model: str) -> None:
     assert call["messages"][0] == {"role": "system", "content": "Be brief"}
 
 
+def test_passes_the_session_on(lmx: Lmx, model: str) -> None:
+    call = get_input(lmx.database, int(lmx("enqueue", "hi", "--session", "notes").out))
+    assert call["session"] == "/notes"
+
+
 def test_a_raw_prompt_is_sent_without_the_chat_template(lmx: Lmx, model: str) -> None:
     call = get_input(lmx.database, int(lmx("enqueue", "--raw", "Once upon").out))
     assert call["prompt"] == "Once upon"

@@ -49,10 +49,14 @@ def test_tells_what_a_finished_call_used(lmx: Lmx, hands: Hands, model: str) -> 
     hands.finish(hands.take(), {"text": "hello", "finish_reason": "stop"})
     hands.conn.execute(
         "UPDATE lmx.tasks SET usage = %s::jsonb WHERE id = %s",
-        ['{"prompt_tokens": 5, "completion_tokens": 9, "cost": 120, "memory_wait_s": 2.5}', task],
+        [
+            '{"prompt_tokens": 5, "completion_tokens": 9, "cached_tokens": 4, "cost": 120,'
+            ' "memory_wait_s": 2.5}',
+            task,
+        ],
     )
     drawn = lmx("show", task).out
-    for detail in ("tiny", "5+9 tokens", "$0.00000012", "waited 2.5 s for memory"):
+    for detail in ("tiny", "5+9 tokens (4 reused)", "$0.00000012", "waited 2.5 s for memory"):
         assert detail in drawn
 
 

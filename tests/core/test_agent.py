@@ -58,7 +58,10 @@ def last(call: Mapping[str, Any]) -> str:
 def test_the_model_spawns_workers_sees_their_results_and_answers(
     run_agent: Run, database: Database
 ) -> None:
+    sessions = []
+
     def script(call: Mapping[str, Any]) -> str:
+        sessions.append(call.get("session"))
         if last(call) == "Find out":
             return 'Let me see. {"spawn": [{"prompt": "half one"}, {"prompt": "half two"}]}'
         if last(call).startswith("half"):
@@ -71,6 +74,8 @@ def test_the_model_spawns_workers_sees_their_results_and_answers(
     root, *children = get_tree(database, 1)
     assert root.role == "coordinator"
     assert [child.key for child in children] == ["lead", "worker", "worker#2", "lead#2"]
+    # The lead's turns go on from each other; its workers have nothing in common with them.
+    assert sessions == ["1/lead of 1", None, None, "1/lead of 1"]
 
 
 def test_a_model_that_breaks_the_protocol_is_told_so(run_agent: Run) -> None:

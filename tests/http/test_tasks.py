@@ -158,12 +158,14 @@ def test_a_model_call_is_queued_with_its_options(
 ) -> None:
     messages = [{"role": "user", "content": "Say hello."}]
     call = {"model": model, "messages": messages, "max_tokens": 8, "temperature": 0, "seed": 1}
+    call["session"] = "notes"
     answer = api.post("/v1/tasks", json=call)
     assert answer.status_code == 201, answer.text
     task = api.get(f"/v1/tasks/{answer.json()['id']}").json()
     assert (task["name"], task["queue"]) == ("generate", "gpu")
     given = api.get(f"/v1/tasks/{task['id']}/input").json()["input"]
     assert given["messages"] == messages
+    assert given["session"] == "/notes"
     assert (given["temperature"], given["seed"], given["max_tokens"]) == (0, 1, 8)
 
 

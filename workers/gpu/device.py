@@ -42,12 +42,15 @@ class DeviceRow:
         engine: Engine,
         worker_id: int,
         pending: Collection[int],
+        sessions: Collection[str] = (),
     ) -> None:
         """Write down what the device holds, and look at the other devices.
 
-        `pending` are tasks that are claimed and that the engine does not know of yet.
+        `pending` are tasks that are claimed and that the engine does not know of yet; `sessions`
+        are those that the device holds.
         """
         snapshot = engine.snapshot()
+        shown = {**snapshot, "sessions": list(sessions)}
         conn.execute(
             statement("sync_vram"),
             {
@@ -55,7 +58,7 @@ class DeviceRow:
                 "worker": worker_id,
                 "pending": list(pending),
                 "ledger": encode(snapshot["ledger"]),
-                "snapshot": encode(dict(snapshot)),
+                "snapshot": encode(shown),
             },
             prepare=True,
         )

@@ -47,7 +47,11 @@ _NEVER = -9999.0  # the logarithm of a probability of nothing
 
 
 class Generate:
-    """Runs model calls on one engine. `started` returns how long a call waited for memory."""
+    """Runs model calls on one engine.
+
+    `started` returns how long a call waited for memory; `used_session` is told of the session of a
+    call that ended well.
+    """
 
     def __init__(
         self,
@@ -55,11 +59,13 @@ class Generate:
         models: LocalModels,
         started: Callable[[int], float],
         freed: Callable[[], None],
+        used_session: Callable[[str | None], None],
     ) -> None:
         self._engine = engine
         self._models = models
         self._started = started
         self._freed = freed
+        self._used_session = used_session
 
     def __call__(self, execution: Execution) -> tuple[Any, dict[str, Any] | None]:
         """Return the call's output and usage. Raises what `Executor` records."""
@@ -70,7 +76,9 @@ class Generate:
             request = self._submit(lease, model)
             waited = self._started(lease.task_id)
             execution.stop = lambda _: request.cancel()
-            return self._follow(execution, request, model, waited)
+            answer = self._follow(execution, request, model, waited)
+            self._used_session(lease.input.get("session"))
+            return answer
         except EngineCancelled:
             # Somebody stopped it, or the engine is closing: then the lease's end gives it back.
             raise (execution.reason or Cancelled)() from None
@@ -101,6 +109,7 @@ class Generate:
             grammar=call.get("grammar"),
             json_schema=_schema(call),
             logprobs=call.get("logprobs"),
+            session=call.get("session"),
         )
 
     def _follow(
@@ -151,6 +160,7 @@ def _usage(result: Result, model: Model, waited: float) -> dict[str, Any]:
     return {
         "model": model.name,
         "prompt_tokens": result.prompt_tokens,
+        "cached_tokens": result.cached_tokens,
         "completion_tokens": result.completion_tokens,
         "cost": cost,
         "seed": result.seed,

@@ -22,6 +22,9 @@ CANDIDATES: Final = 64
 #: Seconds after which a call that waits for memory is not overtaken any more.
 PATIENCE_S: Final = 10.0
 
+#: Seconds for which a new call is left to another device that holds its session.
+SESSION_PATIENCE_S: Final = 2.0
+
 
 class GpuIntake(Intake):
     """The intake of a GPU worker. `bind` gives it what it plans with before it is used."""
@@ -39,7 +42,13 @@ class GpuIntake(Intake):
         """Claim what fits on the device now; what does not stays in the queue."""
         rows = conn.execute(
             statement("gpu_candidates"),
-            {"queue": self.queue, "limit": CANDIDATES},
+            {
+                "queue": self.queue,
+                "limit": CANDIDATES,
+                "device": self.device.id,
+                "alone": self.device.alone,
+                "patience": SESSION_PATIENCE_S,
+            },
             prepare=True,
         ).fetchall()
         choice = self._choose(rows, slots)

@@ -10,6 +10,7 @@ from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.generate import Generate
 from lmx.workers.gpu.intake import GpuIntake
 from lmx.workers.gpu.models import LocalModels
+from lmx.workers.gpu.sessions import HeldSessions
 from lmx.workers.intake import Intake
 from lmx.workers.process import WorkerProcess
 from lmx.workflows.config import Settings
@@ -30,7 +31,11 @@ class GpuWorker:
         with self._pool.borrow() as conn:
             self.device = DeviceRow.register(conn, self.engine)
         self.models.refresh()
-        generate = Generate(self.engine, self.models, self._started, self._freed)
+        self.sessions = HeldSessions()
+        self.sessions.found(self.engine.snapshot())
+        generate = Generate(
+            self.engine, self.models, self._started, self._freed, self.sessions.used
+        )
         self.process = WorkerProcess(
             settings,
             database,
@@ -59,7 +64,7 @@ class GpuWorker:
     def _sync(self, conn: psycopg.Connection[Any]) -> None:
         self.models.refresh()
         pending = self._intake.pending() if self._intake else ()
-        self.device.sync(conn, self.engine, self.process.worker_id, pending)
+        self.device.sync(conn, self.engine, self.process.worker_id, pending, self.sessions.names())
 
     def _close(self) -> None:
         self.engine.close()

@@ -115,6 +115,8 @@ class Context:
         """Spawn one call of a model; its result is {"text", "finish_reason", "model"} and more.
 
         Under a budget in dollars the call gets its worst case, unless `budget` gives it more.
+        Calls with the same `session="name"` within this run do not compute again what they begin
+        with in common; "/name" is a session that is shared with other runs.
         """
 
         def body() -> tuple[Any, str, Terms]:
@@ -126,6 +128,7 @@ class Context:
                     messages=messages,
                     max_tokens=max_tokens,
                     sampling=sampling,
+                    run=self.run_id,
                 )
             return call.input, call.queue, call.terms(budgeted=True)
 

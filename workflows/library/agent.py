@@ -37,8 +37,11 @@ def agent(
     _check_bounds(max_turns, max_workers)
     protocol = _PROTOCOL.replace("{turns}", str(max_turns)).replace("{workers}", str(max_workers))
     messages = [_said("system", protocol), _said("user", goal)]
+    session = f"lead of {ctx.task_id}"
     for turn in range(1, max_turns + 1):
-        lead = ctx.generate(key="lead", model=model, messages=messages, max_tokens=max_tokens)
+        lead = ctx.generate(
+            key="lead", model=model, messages=messages, max_tokens=max_tokens, session=session
+        )
         text = ctx.gather(lead)[0]["text"]
         messages.append(_said("assistant", text))
         try:

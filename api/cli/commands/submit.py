@@ -63,6 +63,12 @@ def enqueue(
     grammar: Annotated[
         Path | None, typer.Option("--grammar", help="Answer by the GBNF grammar in this file.")
     ] = None,
+    session_name: Annotated[
+        str | None,
+        typer.Option(
+            "--session", help="The conversation that this continues: its beginning is kept."
+        ),
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Complete the prompt as it is, without the chat template.")
     ] = False,
@@ -122,6 +128,7 @@ def enqueue(
         "stop": list(stop) if stop else None,
         "json_schema": None if json_schema is None else parse_json(json_schema, "--json-schema"),
         "grammar": None if grammar is None else read_file(grammar),
+        "session": session_name,
     }
     with session() as opened:
         call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
