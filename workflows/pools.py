@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
+from lmx.workflows.errors import NotFound
 from lmx.workflows.limits import breaker
 from lmx.workflows.limits.folding import News, fold
 from lmx.workflows.limits.pool import read_limits, read_pool
@@ -47,7 +48,10 @@ class LimitView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool for people: `next_in_s` is when the next call may start, `waits_for` why not now."""
+    """A pool for people: `next_in_s` is when the next call may start, `waits_for` why not now.
+
+    `breaker_in_s` is when an open breaker lets its probe through.
+    """
 
     id: int
     name: str
@@ -55,6 +59,7 @@ class PoolView:
     limits: tuple[LimitView, ...]
     breaker: str
     breaker_kind: str | None
+    breaker_in_s: float | None
     ready: int
     running: int
     next_in_s: float | None
@@ -102,7 +107,7 @@ def place_calls(conn: psycopg.Connection[Any], calls: Sequence[Mapping[str, Any]
 
 
 _VIEW: Final = """
-SELECT p.id, p.name, p.queue, p.limits, p.state,
+SELECT p.id, p.name, p.queue, p.limits, p.state, p.clock_rate,
        extract(epoch FROM p.clock_origin)::float8
            + extract(epoch FROM clock_timestamp() - p.clock_origin)::float8 * p.clock_rate,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
@@ -118,6 +123,20 @@ FROM lmx.pools p ORDER BY p.name
 """
 
 
+def close_breaker(conn: psycopg.Connection[Any], name: str) -> None:
+    """Close a pool's breaker, and let its calls go on at once. Raises NotFound."""
+    closed = conn.execute(
+        "WITH closed AS (UPDATE lmx.pools SET state = state - 'breaker' - 'not_before',"
+        " next_at = NULL, waits_for = NULL WHERE name = %s RETURNING id, queue),"
+        " forgotten AS (DELETE FROM lmx.pool_news n USING closed"
+        " WHERE n.pool_id = closed.id AND n.kind IN ('failed', 'refused'))"
+        " SELECT pg_notify('lmx:' || queue, '') FROM closed",
+        [name],
+    ).fetchone()
+    if closed is None:
+        raise NotFound(f"no pool is called {name!r}", hint="see `lmx limits`")
+
+
 def list_pools(conn: psycopg.Connection[Any]) -> list[PoolView]:
     """All pools as they are now, with the news that no claim has folded in yet."""
     return [_view(*row) for row in conn.execute(_VIEW).fetchall()]
@@ -129,6 +148,7 @@ def _view(
     queue: str,
     limits: Sequence[Mapping[str, Any]],
     state: Mapping[str, Any],
+    clock_rate: float,
     now: float,
     news: Sequence[Any],
     ready: int,
@@ -149,9 +169,15 @@ def _view(
         limits=tuple(LimitView(one.name, one.of, use.used, use.limit) for one, use in usages),
         breaker=breaker.phase(pool.breaker, now),
         breaker_kind=pool.breaker.get("kind"),
+        breaker_in_s=_real(breaker.wait(pool.breaker, now), clock_rate),
         ready=ready,
         running=running,
         next_in_s=next_in if waits else None,
         waits_for=waits_for if waits else None,
         lowered=folded.lowered,
     )
+
+
+def _real(seconds: float, clock_rate: float) -> float | None:
+    """Seconds of a pool's clock as ours count them; None for no time at all."""
+    return seconds / clock_rate if seconds > 0 else None

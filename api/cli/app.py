@@ -14,6 +14,7 @@ from lmx.api.cli.commands import (
     database,
     demo,
     doctor,
+    limits,
     models,
     observe,
     run,
@@ -32,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (submit, run, observe, control, models, service, database, budget, vram, doctor, demo):
+for group in (
+    submit,
+    run,
+    observe,
+    control,
+    models,
+    service,
+    database,
+    budget,
+    limits,
+    vram,
+    doctor,
+    demo,
+):
     group.add_to(app)
 version.add_to(app)
 

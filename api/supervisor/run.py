@@ -23,6 +23,8 @@ from lmx.api.supervisor.state import (
     write_state,
 )
 from lmx.workflows.config import Settings, to_environment
+from lmx.workflows.providers.catalog import load_catalog
+from lmx.workflows.providers.keys import served_queues
 
 _API = "api"
 
@@ -30,12 +32,17 @@ _API = "api"
 _MARGIN_S = 2.0
 
 
-def default_children() -> tuple[ChildSpec, ...]:
-    """Return the processes that `lmx up` runs; the GPU worker only if the engine is installed."""
+def default_children(settings: Settings) -> tuple[ChildSpec, ...]:
+    """Return the processes that `lmx up` runs.
+
+    The GPU worker only if the engine is installed, a provider's only if one of its accounts has a
+    key. Raises ConfigError for a providers.toml that cannot be used.
+    """
     python = sys.executable
     queues = ["coordinator", "default"]
     if importlib.util.find_spec("lmx.engine") is not None:
         queues.append("gpu")
+    queues += served_queues(load_catalog(settings.home), settings.home)
     api = ChildSpec(_API, (python, "-m", "lmx.api.http"))
     return (api, *(ChildSpec(queue, (python, "-m", "lmx.workers", queue)) for queue in queues))
 
@@ -54,7 +61,7 @@ def run_supervisor(
     standard output too. Raises Conflict (one runs already), PortTaken, DatabaseUnavailable,
     SchemaMismatch, ConfigError.
     """
-    specs = tuple(default_children() if children is None else children)
+    specs = tuple(default_children(settings) if children is None else children)
     has_api = any(spec.name == _API for spec in specs)
     with only_supervisor(settings.home):
         names = [spec.name for spec in specs]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lmx.workflows.errors import ConfigError
 from lmx.workflows.providers import toml
-from lmx.workflows.providers.catalog import Account
+from lmx.workflows.providers.catalog import Account, Catalog
 
 _FILE = "keys.toml"
 
@@ -40,17 +40,9 @@ class Key:
 
 
 def read_key(account: Account, home: Path, environ: Mapping[str, str] | None = None) -> Key:
-    """The account's key. A server that speaks OpenAI's protocol may do without one.
-
-    Raises ConfigError, saying where the key was looked for.
-    """
-    env = os.environ if environ is None else environ
-    if account.key_env and (text := env.get(account.key_env, "").strip()):
-        return Key(text)
-    if found := _from_file(account, home):
-        return Key(found)
-    if account.provider == "openai":
-        return Key("")
+    """The account's key. Raises ConfigError, saying where it was looked for."""
+    if (key := find_key(account, home, environ)) is not None:
+        return key
     places = [f"[{account.provider}] {account.name} in {home / _FILE}"]
     if account.key_env:
         places.insert(0, account.key_env)
@@ -58,6 +50,33 @@ def read_key(account: Account, home: Path, environ: Mapping[str, str] | None = N
         f"there is no key for the account {account.provider}/{account.name}",
         hint=f"set {' or '.join(places)}",
     )
+
+
+def find_key(account: Account, home: Path, environ: Mapping[str, str] | None = None) -> Key | None:
+    """The account's key, if there is one. A server of one's own may do without: its key is empty.
+
+    Raises ConfigError for a file of keys that others can read.
+    """
+    env = os.environ if environ is None else environ
+    if account.key_env and (text := env.get(account.key_env, "").strip()):
+        return Key(text)
+    if found := _from_file(account, home):
+        return Key(found)
+    return Key("") if account.provider == "openai" else None
+
+
+def served_queues(
+    catalog: Catalog, home: Path, environ: Mapping[str, str] | None = None
+) -> list[str]:
+    """The queues of the accounts that have a key, each once.
+
+    Raises ConfigError for a file of keys that others can read.
+    """
+    queues: dict[str, None] = {}
+    for account in catalog.accounts:
+        if find_key(account, home, environ) is not None:
+            queues[account.queue] = None
+    return list(queues)
 
 
 def _from_file(account: Account, home: Path) -> str | None:

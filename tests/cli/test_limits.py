@@ -1,0 +1,49 @@
+"""`lmx limits` and `lmx breakers`: what is left, what waits, and how to go on."""
+
+import json
+
+from lmx.workflows.client import Client
+from lmx.workflows.database.connect import Database
+from lmx.workflows.pools import PoolSpec, place_calls, put_pool
+from tests.support.command import Lmx
+
+RPM = {"name": "requests/min", "of": "requests", "kind": "bucket", "limit": 1000}
+
+
+def broken_pool(database: Database, client: Client) -> None:
+    task = client.enqueue("generate", {"model": "m"}, queue="anthropic")
+    with database.connect() as conn:
+        pool = put_pool(conn, PoolSpec("anthropic", "anthropic", "default", "haiku", [RPM]))
+        costs = {"requests": 1}
+        place_calls(conn, [{"id": task, "pool_id": pool, "model": "m", "costs": costs}])
+        kind = {"kind": "billing", "for_s": 90}
+        conn.execute(
+            "INSERT INTO lmx.pool_news (pool_id, kind, data) VALUES (%s, 'failed', %s)",
+            [pool, json.dumps(kind)],
+        )
+
+
+def test_limits_show_what_is_left_and_what_waits(
+    database: Database, client: Client, lmx: Lmx
+) -> None:
+    broken_pool(database, client)
+    shown = lmx("limits").out.split("\t")
+    assert shown[:7] == ["anthropic/default/haiku", "requests/min", "0", "1,000", "1,000", "1", "0"]
+
+
+def test_a_breaker_is_shown_and_can_be_closed(database: Database, client: Client, lmx: Lmx) -> None:
+    broken_pool(database, client)
+    name, state, kind, probe = lmx("breakers").out.rstrip("\n").split("\t")
+    assert (name, state, kind) == ("anthropic/default/haiku", "open", "billing")
+    assert 80 < float(probe.removesuffix(" s")) <= 90
+    assert lmx("breakers", "--reset", name).code == 0
+    assert lmx("breakers").out.split("\t")[1] == "closed"
+    missing = lmx("breakers", "--reset", "nobody")
+    assert missing.code == 2
+    assert "no pool is called 'nobody'" in missing.err
+
+
+def test_without_pools_one_line_says_how_to_get_some(lmx: Lmx) -> None:
+    shown = lmx("limits")
+    assert (shown.out, shown.code) == ("", 0)
+    assert "ANTHROPIC_API_KEY" in shown.err
