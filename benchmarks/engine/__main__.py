@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.engine import booked, chat, decode, loading, table, three_models
+from benchmarks.engine import booked, chat, decode, loading, overhead, table, three_models
 from benchmarks.engine.settings import Settings
 from benchmarks.engine.yardsticks import Yardsticks, build
 
@@ -19,6 +19,7 @@ _MEASUREMENTS: dict[str, Callable[[Settings, Yardsticks], list[table.Row]]] = {
     "chat": chat.measure,
     "three-models": three_models.measure,
     "bytes": booked.measure,
+    "overhead": overhead.measure,
     "loading": loading.measure,
 }
 

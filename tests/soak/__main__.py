@@ -14,10 +14,13 @@ from pathlib import Path
 
 from tests.soak import features
 from tests.soak.lives import Soak
-from tests.soak.setup import make_setup
+from tests.soak.setup import Setup, World, make_world
 from tests.support.models import model_variant, shipped_model
+from tests.support.tiny import tiny_model, write_tiny_model
 
 _CACHE = Path(__file__).resolve().parents[2] / ".cache"
+_KINDS = ("llama", "qwen3", "mixtral")
+_ODD_KINDS = ("gemma3", "mamba", "jamba")
 
 
 def _arguments() -> argparse.Namespace:
@@ -29,6 +32,20 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _worlds() -> list[World]:
+    """Tiny models of every kind of memory, where much happens each second, and real ones."""
+    large = _CACHE / "tiny-large.gguf"
+    if not large.exists():
+        write_tiny_model(large, "llama", layers=24, feed=2048)
+    tiny = [tiny_model(_CACHE, kind) for kind in _KINDS]
+    real = [shipped_model(), model_variant(_CACHE, "Q4_0"), tiny[0]]
+    return [
+        make_world("tiny", tiny, large),
+        make_world("windows and states", [tiny_model(_CACHE, kind) for kind in _ODD_KINDS], None),
+        make_world("real", real, model_variant(_CACHE, "F16")),
+    ]
+
+
 def main() -> int:
     arguments = _arguments()
     print(f"soak of {arguments.minutes:g} minutes, seed {arguments.seed}", flush=True)
@@ -36,16 +53,13 @@ def main() -> int:
         print(f"the engine lacks {', '.join(lacks)}: not soaked", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="lmx-soak-"))
     _CACHE.mkdir(exist_ok=True)
-    models = [shipped_model(), model_variant(_CACHE, "Q4_0"), model_variant(_CACHE, "Q5_0")]
-    setup = make_setup(
-        arguments.seed, folder, models, model_variant(_CACHE, "F16"), arguments.clients
-    )
+    setup = Setup(arguments.seed, str(folder), arguments.clients, _worlds())
     setup_file = folder / "setup.json"
     setup.save(setup_file)
     print("what a fresh engine answers to each question alone", flush=True)
     subprocess.run([sys.executable, "-m", "tests.soak.solo", str(setup_file)], check=True)
 
-    soak = Soak(setup, setup_file, random.Random(arguments.seed))
+    soak = Soak(setup_file, random.Random(arguments.seed))
     soak.run(until=time.monotonic() + arguments.minutes * 60)
     print(soak.summary(), flush=True)
     if soak.faults:

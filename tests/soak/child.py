@@ -28,7 +28,7 @@ import psutil
 from lmx.engine import Engine, Snapshot
 from tests.soak import checks
 from tests.soak.clients import Client
-from tests.soak.setup import Setup
+from tests.soak.setup import Setup, World
 
 _LOOK_EVERY_S = 1.0
 _DRAIN_S = 60.0
@@ -51,7 +51,9 @@ def main() -> None:
     bout = 0
     while True:
         resources = _resources() if bout else None
-        order = _Bout(setup, answers, f"{setup.seed}/{life}/{bout}").run(orders)
+        seed = f"{setup.seed}/{life}/{bout}"
+        world = random.Random(seed).choice(setup.worlds)
+        order = _Bout(setup, world, answers, seed).run(orders)
         if order is None:
             return
         rests.append(_resident())
@@ -71,15 +73,16 @@ def _read_orders(orders: queue.Queue[str | None]) -> None:
 class _Bout:
     """One engine, from its first request to its end."""
 
-    def __init__(self, setup: Setup, answers: dict[str, Any], seed: str) -> None:
-        self.setup = setup
-        self.engine = Engine(device="cpu", threads=1, **setup.engine())
+    def __init__(self, setup: Setup, world: World, answers: dict[str, Any], seed: str) -> None:
+        self.world = world
+        self.spill_dir = setup.spill_dir(world)
+        self.engine = Engine(device="cpu", threads=1, **world.engine(self.spill_dir))
         self.stopping, self.closing = threading.Event(), threading.Event()
-        questions = setup.questions()
+        questions = world.questions(setup.seed)
         self.clients = [
             Client(
                 self.engine,
-                setup,
+                world,
                 questions,
                 answers,
                 random.Random(f"{seed}/{number}"),
@@ -93,7 +96,7 @@ class _Bout:
 
     def run(self, orders: queue.Queue[str | None]) -> str | None:
         """Works until it is told how to end, and ends so."""
-        report("start", saved=_saved(self.engine.snapshot()))
+        report("start", world=self.world.name)
         threads = [threading.Thread(target=client.run) for client in self.clients]
         for thread in threads:
             thread.start()
@@ -120,7 +123,7 @@ class _Bout:
     def _look(self) -> None:
         snapshot = self.engine.snapshot()
         faults = checks.always(snapshot)
-        faults += checks.spill_folder(_folder_bytes(self.setup.spill_dir), self.setup.spill_bytes)
+        faults += checks.spill_folder(_folder_bytes(self.spill_dir), self.world.spill_bytes)
         counts: dict[str, int] = {}
         for client in self.clients:
             for kind, count in dict(client.counts).items():
@@ -130,6 +133,7 @@ class _Bout:
             counts=counts,
             totals=snapshot["totals"],
             saved=_saved(snapshot),
+            cap=snapshot["cap"],
             used=snapshot["used"],
             live=len(snapshot["requests"]),
             resident=psutil.Process().memory_info().rss,

@@ -14,7 +14,6 @@ from lmx.engine import (
     DeadlineExceeded,
     Engine,
     InvalidRequest,
-    NeverFits,
     NoRoom,
     PromptTooLong,
     Request,
@@ -23,7 +22,7 @@ from lmx.engine import (
 )
 from tests.soak.features import SUBMIT, supported
 from tests.soak.questions import PEOPLE, Answer, Question, first_difference
-from tests.soak.setup import MIB, Setup
+from tests.soak.setup import World
 
 #: A request without a deadline that takes longer is taken for lost.
 LOST_AFTER_S = 900.0
@@ -38,7 +37,7 @@ class Client:
     """Runs until ``stopping``; what goes wrong is reported, with all that is needed to see why."""
 
     engine: Engine
-    setup: Setup
+    world: World
     questions: list[Question]
     answers: dict[str, list[Answer]]
     rng: random.Random
@@ -88,7 +87,7 @@ class Client:
         found = question.ask(self.engine, read, **options)
         if "mode" not in SUBMIT:
             return
-        expected = self.answers[question.name]
+        expected = self.answers[f"{self.world.name} {question.name}"]
         if found != expected:
             where = f"{question.name} on {question.model.stem} in session {session}"
             self._fault("ask", f"{where}: {first_difference(expected, found)}")
@@ -102,10 +101,10 @@ class Client:
 
     def _submit(self, **options: Any) -> Request:
         words = self.rng.choices(
-            ["sea", "fog", "ship", "lamp", "rope", "sail"], k=self.rng.randint(1, 80)
+            ["sea", "fog", "ship", "lamp", "rope", "sail"], k=self.rng.randint(1, 40)
         )
         given: dict[str, Any] = {
-            "model": self.rng.choice(self.setup.models),
+            "model": self.rng.choice(self.world.models),
             "prompt": " ".join(words),
             "n_ctx": self.rng.choice((256, 512)),
             "max_tokens": self.rng.randint(1, 24),
@@ -149,30 +148,30 @@ class Client:
     def _hold(self) -> None:
         holder = f"hold of {self.name}"
         try:
-            self.engine.hold(holder, self.rng.randrange(self.setup.cap // 4))
+            self.engine.hold(holder, self.rng.randrange(self.world.cap // 4))
         except NoRoom:
             return
         self.stopping.wait(self.rng.uniform(0, 1))
         assert self.engine.release(holder) >= 0
 
     def _pin(self) -> None:
-        model = self.rng.choice(self.setup.models)
+        model = self.rng.choice(self.world.models)
         self.engine.pin(model)
         self.stopping.wait(self.rng.uniform(0, 1))
         self.engine.unpin(model)
 
     def _look(self) -> None:
         self.engine.snapshot()
-        model = self.rng.choice(self.setup.models)
+        model = self.rng.choice(self.world.models)
         assert self.engine.fits(model, 512).verdict != "never"
-        assert self.engine.estimate(model, 256).total_bytes > MIB
+        assert self.engine.estimate(model, 256).total_bytes > 0
 
     def _blunder(self) -> None:
         """Each of these is refused, by the right error, and disturbs nobody."""
-        model = self.rng.choice(self.setup.models)
+        model = self.rng.choice(self.world.models)
         refused: list[tuple[type[Exception], dict[str, Any]]] = [
             (PromptTooLong, {"prompt": "word " * 600, "n_ctx": 256}),
-            (NeverFits, {"prompt": "word", "n_ctx": 8192}),
+            (InvalidRequest, {"prompt": "word", "n_ctx": 2**20}),
             (InvalidRequest, {"prompt": "word", "max_tokens": 0}),
             (InvalidRequest, {"prompt": "word", "kv_type": "f3"}),
             (InvalidRequest, {"prompt": "word", "grammar": "root ::= ("}),

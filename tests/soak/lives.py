@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.soak.setup import MIB, Setup
+from tests.soak.setup import MIB
 
 #: A child that has not said a word for so long hangs.
 _SILENCE_S = 300.0
@@ -25,15 +25,15 @@ _BOUT_S = (15.0, 60.0)
 class Soak:
     """Starts a child, ends its engines by "drain", "close" or SIGKILL, starts the next."""
 
-    def __init__(self, setup: Setup, setup_file: Path, rng: random.Random) -> None:
-        self.setup, self._setup_file, self._rng = setup, setup_file, rng
+    def __init__(self, setup_file: Path, rng: random.Random) -> None:
+        self._setup_file, self._rng = setup_file, rng
         self.faults: list[str] = []
         self.ends: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
         self.rests: list[int] = []
         self._look: dict[str, Any] = {}
-        self._peak = 0
+        self._peak = 0.0
         self._began = self._printed = time.monotonic()
 
     def run(self, until: float) -> None:
@@ -91,7 +91,7 @@ class Soak:
             self.rests.append(said["resident"])
         elif kind == "look":
             self._look = said
-            self._peak = max(self._peak, said["used"])
+            self._peak = max(self._peak, said["used"] / said["cap"])
             self._print()
 
     def _book(self, end: str) -> None:
@@ -116,7 +116,7 @@ class Soak:
         compared = self.done["answers compared"] + look["counts"].get("answers compared", 0)
         print(
             f"{now - self._began:7.0f} s  {compared} answers compared, {look['live']} live,"
-            f" {look['used'] / MIB:.0f} of {self.setup.cap / MIB:.0f} MiB booked,"
+            f" {look['used'] / MIB:.1f} of {look['cap'] / MIB:.1f} MiB booked,"
             f" {look['resident'] / MIB:.0f} MiB resident; engines ended: {_listed(self.ends)}",
             flush=True,
         )
@@ -127,7 +127,7 @@ class Soak:
             f"engines ended      {_listed(self.ends)}",
             f"actions            {_listed(self.done)}",
             f"totals             {_listed(self.totals)}",
-            f"peak booked        {self._peak / MIB:.0f} of {self.setup.cap / MIB:.0f} MiB",
+            f"peak booked        {self._peak:.1%} of the cap",
             f"resident at rest   {rests[0] if rests else '-'} to {max(rests, default='-')} MiB",
             f"faults             {len(self.faults)}",
         ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmx.engine import Engine, Request, Result, Sampling
+from lmx.engine import Engine, Request, Result, Sampling, tokenize
 
 PEOPLE = {
     "type": "object",
@@ -87,39 +87,52 @@ def first_difference(expected: list[Answer], found: list[Answer]) -> str:
     return "none"
 
 
-def make_questions(models: Sequence[Path], seed: int) -> list[Question]:
+def count_tokens(model: Path, text: str) -> int:
+    return len(tokenize(model, prompt=text))
+
+
+def make_questions(
+    models: Sequence[Path], seed: int, count: Callable[[Path, str], int] = count_tokens
+) -> list[Question]:
     """The same for the same seed: of every kind some, on every model."""
     rng = random.Random(seed)
     questions: list[Question] = []
     for model in models:
+
+        def opening(n_tokens: int, model: Path = model) -> str:
+            """Words at random, about so many tokens of this model."""
+            words = rng.choices(_WORDS, k=n_tokens)
+            return " ".join(words[: n_tokens * n_tokens // count(model, " ".join(words))])
+
         for kind in (_short, _short, _conversation, _constrained, _long):
-            questions.append(kind(f"{kind.__name__[1:]} {len(questions)}", model, rng))
+            name = f"{kind.__name__[1:]} {len(questions)}"
+            questions.append(kind(name, model, rng, opening))
     return questions
 
 
-def _short(name: str, model: Path, rng: random.Random) -> Question:
+Opening = Callable[[int], str]
+
+
+def _short(name: str, model: Path, rng: random.Random, opening: Opening) -> Question:
     sampling = Sampling(temperature=rng.choice((0.0, 0.9)), seed=rng.randrange(1000))
-    text = f"Write about the {rng.choice(_WORDS)} and the {rng.choice(_WORDS)}:"
+    text = f"{opening(rng.randint(2, 40))}:"
     return Question(name, model, 512, (text,), rng.randint(4, 16), sampling, {"logprobs": 1})
 
 
-def _conversation(name: str, model: Path, rng: random.Random) -> Question:
+def _conversation(name: str, model: Path, rng: random.Random, opening: Opening) -> Question:
     turns = tuple(f"\nQ: what of the {word}?\nA:" for word in rng.sample(_WORDS, 3))
-    opening = " ".join(rng.choices(_WORDS, k=60))
     sampling = Sampling(temperature=0.7, seed=rng.randrange(1000))
-    return Question(name, model, 512, (opening + turns[0], *turns[1:]), 10, sampling)
+    return Question(name, model, 512, (opening(100) + turns[0], *turns[1:]), 10, sampling)
 
 
-def _constrained(name: str, model: Path, rng: random.Random) -> Question:
+def _constrained(name: str, model: Path, rng: random.Random, opening: Opening) -> Question:
     extras = rng.choice(({"json_schema": PEOPLE}, {"grammar": YES_OR_NO}))
     sampling = Sampling(temperature=0.8, seed=rng.randrange(1000))
-    text = f"A person who likes the {rng.choice(_WORDS)}:"
-    return Question(name, model, 512, (text,), 16, sampling, extras)
+    return Question(name, model, 512, (f"A person of the {opening(5)}:",), 16, sampling, extras)
 
 
-def _long(name: str, model: Path, rng: random.Random) -> Question:
+def _long(name: str, model: Path, rng: random.Random, opening: Opening) -> Question:
     """Longer than a chunk of prefill, twice: the first chunk may be reused, the rest not."""
-    opening = " ".join(rng.choices(_WORDS, k=560))
     sampling = Sampling(temperature=0.5, seed=rng.randrange(1000))
-    turns = (opening + "\nSo", " and then")
+    turns = (opening(700) + "\nSo", " and then")
     return Question(name, model, 1024, turns, 6, sampling, {"logprobs": 0})

@@ -15,69 +15,75 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Setup:
-    """``models`` all fit the cap one at a time, ``large`` (if any) only streamed."""
+class World:
+    """The models of one engine and the room it gets: too little for all of them.
 
-    seed: int
-    folder: str
+    ``models`` fit one at a time; ``large`` fits only streamed.
+    """
+
+    name: str
     models: list[str]
     large: str | None
     cap: int
     host_bytes: int
     spill_bytes: int
-    clients: int
 
-    @property
-    def spill_dir(self) -> Path:
-        return Path(self.folder) / "spill"
+    def questions(self, seed: int) -> list[Question]:
+        models = [*self.models, *([self.large] if self.large else [])]
+        return make_questions([Path(model) for model in models], seed)
+
+    def engine(self, spill_dir: Path) -> dict[str, Any]:
+        """Options of an engine under test."""
+        own = {
+            "host_bytes": self.host_bytes,
+            "spill_dir": spill_dir,
+            "spill_bytes": self.spill_bytes,
+        }
+        return {
+            "cap_bytes": self.cap,
+            "max_slots": 4,
+            "patience_s": 0.5,
+            **supported(ENGINE, **own),
+        }
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the processes of one soak share."""
+
+    seed: int
+    folder: str
+    clients: int
+    worlds: list[World]
 
     @property
     def answers_file(self) -> Path:
         return Path(self.folder) / "answers.json"
 
-    def questions(self) -> list[Question]:
-        models = [*self.models, *([self.large] if self.large else [])]
-        return make_questions([Path(model) for model in models], self.seed)
-
-    def engine(self) -> dict[str, Any]:
-        """Options of the engine under test."""
-        return {
-            "cap_bytes": self.cap,
-            "max_slots": 4,
-            "patience_s": 0.5,
-            **supported(
-                ENGINE,
-                host_bytes=self.host_bytes,
-                spill_dir=self.spill_dir,
-                spill_bytes=self.spill_bytes,
-            ),
-        }
-
-    def engine_of_one(self) -> dict[str, Any]:
-        """Of an engine with room for everything, that keeps nothing."""
-        return {"max_slots": 1}
+    def spill_dir(self, world: World) -> Path:
+        return Path(self.folder) / f"spill-{world.name}"
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> Setup:
-        return cls(**json.loads(path.read_text()))
+        read = json.loads(path.read_text())
+        return cls(**{**read, "worlds": [World(**world) for world in read["worlds"]]})
 
 
-def make_setup(seed: int, folder: Path, models: list[Path], large: Path, clients: int = 6) -> Setup:
-    """A cap for one and a half models; host memory and disk for a few conversations each."""
-    needs = [estimate(model, n_ctx=1024).total_bytes for model in models]
-    cap = max(sum(needs) * 3 // (2 * len(needs)), max(needs) + MIB)
-    streams = "streaming" in ENGINE
-    weights = estimate(large, n_ctx=1024).weights_bytes
-    return Setup(
-        seed=seed,
-        folder=str(folder),
+def make_world(name: str, models: list[Path], large: Path | None) -> World:
+    """Room for the largest of the models and half of the next, and for a few conversations each in
+    host memory and on disk."""
+    needs = sorted(estimate(model, n_ctx=1024).total_bytes for model in models)
+    large = large if "streaming" in ENGINE else None
+    master = estimate(large, n_ctx=1024).weights_bytes if large else 0
+    kv = max(estimate(model, n_ctx=1024).kv_bytes for model in models)
+    return World(
+        name=name,
         models=[str(model) for model in models],
-        large=str(large) if streams else None,
-        cap=cap,
-        host_bytes=48 * MIB + (weights if streams else 0),
-        spill_bytes=64 * MIB,
-        clients=clients,
+        large=str(large) if large else None,
+        cap=needs[-1] + needs[-2] // 2,
+        host_bytes=3 * kv + master,
+        spill_bytes=4 * kv,
     )

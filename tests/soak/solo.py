@@ -13,12 +13,13 @@ from tests.soak.setup import Setup
 
 def main() -> None:
     setup = Setup.load(Path(sys.argv[1]))
+    options = supported(SUBMIT, mode="deterministic")
     answers = {}
-    for question in setup.questions():
-        options = supported(SUBMIT, mode="deterministic")
-        with Engine(device="cpu", threads=1, **setup.engine_of_one()) as engine:
-            answers[question.name] = question.ask(engine, **options)
-        print(f"  {question.name}: {question.model.stem}", flush=True)
+    for world in setup.worlds:
+        for question in world.questions(setup.seed):
+            with Engine(device="cpu", threads=1, max_slots=1) as engine:
+                answers[f"{world.name} {question.name}"] = question.ask(engine, **options)
+        print(f"  {world.name}: {len(answers)} questions so far", flush=True)
     setup.answers_file.write_text(json.dumps(answers))
 
 

@@ -1,11 +1,14 @@
 """The soak's own judgement: what it lets pass and what it reports."""
 
+from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from lmx.engine import Snapshot
 from tests.soak import checks
 from tests.soak.checks import MIB
-from tests.soak.questions import first_difference, make_questions
+from tests.soak.questions import Question, first_difference, make_questions
 
 
 def snapshot(**changes: Any) -> Snapshot:
@@ -60,9 +63,13 @@ def test_a_difference_of_one_bit_is_found_and_placed() -> None:
     assert "turn 0 at token 1" in first_difference(one, other)
 
 
-def test_the_questions_of_a_seed_are_always_the_same(tmp_path: Any) -> None:
-    models = [tmp_path / "a.gguf", tmp_path / "b.gguf"]
-    assert make_questions(models, 3) == make_questions(models, 3)
-    assert make_questions(models, 3) != make_questions(models, 4)
-    names = [question.name for question in make_questions(models, 3)]
+def test_the_questions_of_a_seed_are_always_the_same() -> None:
+    def questions(seed: int) -> list[Question]:
+        models = [Path("a.gguf"), Path("b.gguf")]
+        return make_questions(models, seed, count=lambda _, text: 2 * len(text.split()))
+
+    assert questions(3) == questions(3) != questions(4)
+    names = [question.name for question in questions(3)]
     assert len(names) == len(set(names))
+    [long, _] = [q for q in questions(3) if q.name.startswith("long")]
+    assert len(long.turns[0].split()) == pytest.approx(350, abs=2)
