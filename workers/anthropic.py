@@ -17,9 +17,9 @@ from anthropic.types import Usage
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.headers import told_by_anthropic
-from lmx.workers.cloud.messages import for_anthropic
 from lmx.workers.cloud.provider import Progress
 from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken
+from lmx.workers.cloud.words_anthropic import for_anthropic
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
 from lmx.workflows.providers.pricing import Tokens

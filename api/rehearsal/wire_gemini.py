@@ -112,7 +112,10 @@ def _rejected(rejected: Rejected) -> Response:
                 "retryDelay": f"{max(1, round(refusal.retry_after))}s",
             },
         ]
-    return _error(rejected.kind, rejected.message, details)
+    message = rejected.message
+    if rejected.kind == "too_long":
+        message = f"The input token count exceeds the maximum number of tokens allowed ({message})"
+    return _error(rejected.kind, message, details)
 
 
 def _error(kind: str, message: str, details: list[dict[str, Any]]) -> Response:

@@ -1,0 +1,201 @@
+"""Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama-server, OpenRouter, OpenAI.
+
+Over the official SDK with its retries switched off; every call is streamed.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx2
+import openai
+from openai import AsyncOpenAI
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionChunk
+
+from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
+from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.provider import Progress
+from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken
+from lmx.workflows.providers.catalog import Account
+from lmx.workflows.providers.keys import Key
+from lmx.workflows.providers.pricing import Tokens
+
+_FINISH: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "refusal",
+}
+_CODES: Final[Mapping[str, Failure]] = {
+    "context_length_exceeded": Failure.TOO_LONG,
+    "insufficient_quota": Failure.SPEND_CAP,
+    "billing_not_active": Failure.BILLING,
+    "model_not_found": Failure.UNKNOWN_MODEL,
+    "invalid_api_key": Failure.CREDENTIALS,
+}
+_STATUSES: Final[Mapping[int, Failure]] = {
+    401: Failure.CREDENTIALS,
+    402: Failure.BILLING,
+    403: Failure.CREDENTIALS,
+    404: Failure.UNKNOWN_MODEL,
+    413: Failure.TOO_LONG,
+    429: Failure.RATE_LIMITED,
+    503: Failure.OVERLOADED,
+    529: Failure.OVERLOADED,
+}
+#: Options that go to the server under their own names.
+_SAME: Final = (
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "tools",
+    "tool_choice",
+)
+
+
+def connect(account: Account, key: Key) -> "OpenAICompatible":
+    """The connection of one account."""
+    return OpenAICompatible(account, key)
+
+
+class OpenAICompatible:
+    """Asks a server's chat completions; many calls share the connections."""
+
+    def __init__(self, account: Account, key: Key) -> None:
+        self._key = key
+        self._client = AsyncOpenAI(
+            api_key=key.reveal() or "none",
+            base_url=account.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(SILENCE_S, connect=CONNECT_S),
+        )
+
+    async def ask(self, question: Question, progress: Progress) -> Answer:
+        """Send one request, once. Raises ProviderError."""
+        gathered = _Gathered(question.model)
+        try:
+            stream = await self._client.chat.completions.create(**_request(question))
+            async with stream:
+                async for chunk in stream:
+                    gathered.add(chunk)
+                    progress(gathered.pieces)
+        except openai.APIError as error:
+            raise self._explained(error) from None
+        except httpx2.TransportError as error:
+            raise broken(error) from None
+        except (ValueError, TypeError, AttributeError) as error:  # what the SDK cannot read
+            message = self._key.redact(str(error))
+            raise ProviderError(Failure.MALFORMED, message) from None
+        return gathered.answer()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    def _explained(self, error: openai.APIError) -> ProviderError:
+        message = self._key.redact(str(error))
+        if isinstance(error, openai.APIConnectionError):
+            return broken(error)
+        status = getattr(error, "status_code", None)
+        code = str(error.code or "")
+        failure = _CODES.get(code) or _STATUSES.get(status or 0)
+        if failure is None and (status is None or status >= 500):
+            failure = Failure.OVERLOADED if "overloaded" in message else Failure.SERVER
+        headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+        return ProviderError(
+            failure or Failure.INVALID, message, retry_after=_seconds(headers.get("retry-after"))
+        )
+
+
+class _Gathered:
+    """An answer as its chunks have told it so far."""
+
+    def __init__(self, model: str) -> None:
+        self.pieces = 0
+        self._model, self._id, self._reason = model, "", ""
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, dict[str, str]] = {}
+        self._usage: CompletionUsage | None = None
+
+    def add(self, chunk: ChatCompletionChunk) -> None:
+        """Take in a chunk."""
+        self.pieces += 1
+        self._model, self._id = chunk.model or self._model, chunk.id or self._id
+        self._usage = chunk.usage or self._usage
+        for choice in chunk.choices[:1]:
+            self._reason = choice.finish_reason or self._reason
+            self._text.append(choice.delta.content or "")
+            extra = choice.delta.model_extra or {}
+            self._reasoning.append(extra.get("reasoning_content") or extra.get("reasoning") or "")
+            for call in choice.delta.tool_calls or ():
+                known = self._calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
+                known["id"] = call.id or known["id"]
+                if call.function:
+                    known["name"] += call.function.name or ""
+                    known["arguments"] += call.function.arguments or ""
+
+    def answer(self) -> Answer:
+        """The whole. Raises ProviderError if its end is missing."""
+        if not self._reason:
+            raise ProviderError(Failure.LOST, "the answer broke off before its end")
+        return Answer(
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            tool_calls=[
+                ToolCall(call["id"] or f"call_{place}", call["name"], call["arguments"])
+                for place, call in sorted(self._calls.items())
+            ],
+            finish_reason=_FINISH.get(self._reason, "stop"),
+            stop_reason=self._reason,
+            tokens=self._tokens(),
+            reasoning_tokens=self._reasoning_tokens(),
+            model=self._model,
+            request_id=self._id or None,
+        )
+
+    def _tokens(self) -> Tokens:
+        """A server that tells no usage has nothing to be paid."""
+        if self._usage is None:
+            return Tokens()
+        details = self._usage.prompt_tokens_details
+        cached = (details.cached_tokens or 0) if details else 0
+        return Tokens(
+            input=self._usage.prompt_tokens - cached,
+            output=self._usage.completion_tokens,
+            cache_read=cached,
+        )
+
+    def _reasoning_tokens(self) -> int:
+        details = self._usage.completion_tokens_details if self._usage else None
+        return (details.reasoning_tokens or 0) if details else 0
+
+
+def _request(question: Question) -> dict[str, Any]:
+    options = question.options
+    request: dict[str, Any] = {
+        "model": question.model,
+        "messages": list(question.messages),
+        "max_tokens": question.max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **{name: options[name] for name in _SAME if name in options},
+    }
+    if schema := options.get("json_schema"):
+        parsed = json.loads(schema) if isinstance(schema, str) else schema
+        form = {"name": "answer", "schema": parsed, "strict": True}
+        request["response_format"] = {"type": "json_schema", "json_schema": form}
+    return request
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else max(0.0, float(text))
+    except ValueError:
+        return None
