@@ -168,7 +168,17 @@ void bind_engine(nb::module_& module) {
           "deadline_s"_a.none(), "constraint"_a.none(), "preserved"_a, "logprobs"_a.none(),
           "session"_a, "mode"_a, "max_unread"_a)
       .def("job", &Engine::job, "id"_a, "model"_a, "context"_a, "aged"_a, release)
-      .def("plan", &Engine::plan, "jobs"_a, release)
+      .def(
+          "project",
+          [](Engine& self, const std::vector<Job>& jobs) {
+            Projection projection;
+            {
+              nb::gil_scoped_release unlocked;
+              projection = self.project(jobs);
+            }
+            return std::make_tuple(to_list(projection.ledger), projection.queued, projection.asked);
+          },
+          "jobs"_a, "What is booked now; the answers for the queue; the answers for these jobs.")
       .def("estimate", &Engine::estimate, "model"_a, "context"_a, release)
       .def("inspect", &Engine::inspect, "model"_a, release)
       .def("forget", &Engine::forget, "session"_a)

@@ -3,8 +3,11 @@
 
 #include <nanobind/nanobind.h>
 
+#include <vector>
+
 namespace lmx {
 
+struct Claim;
 struct Snapshot;
 
 void bind_errors(nanobind::module_& module);
@@ -15,6 +18,7 @@ void bind_streaming(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_text(nanobind::module_& module);
 
+nanobind::list to_list(const std::vector<Claim>& claims);
 nanobind::dict to_dict(const Snapshot& s);
 
 }  // namespace lmx

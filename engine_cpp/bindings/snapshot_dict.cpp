@@ -10,32 +10,24 @@ namespace nb = nanobind;
 namespace lmx {
 namespace {
 
-// Bytes by kind, and the entries themselves.
-std::pair<nb::dict, nb::list> ledger_of(const std::vector<Claim>& claims) {
+nb::dict by_kind(const std::vector<Claim>& claims) {
   nb::dict kinds;
   for (Kind kind : kKinds) kinds[kind_name(kind)] = 0;
-  nb::list ledger;
   for (const Claim& claim : claims) {
     kinds[kind_name(claim.kind)] = nb::cast<Bytes>(kinds[kind_name(claim.kind)]) + claim.bytes;
-    nb::dict entry;
-    entry["holder"] = claim.holder;
-    entry["kind"] = kind_name(claim.kind);
-    entry["bytes"] = claim.bytes;
-    ledger.append(entry);
   }
-  return {kinds, ledger};
+  return kinds;
 }
 
 nb::dict view_of(const Snapshot& s) {
-  const auto [kinds, ledger] = ledger_of(s.ledger);
   nb::dict view;
   view["device"] = s.device;
   view["in_use"] = s.in_use;
   view["cap"] = s.cap;
   view["used"] = s.used;
   view["free"] = s.free;
-  view["by_kind"] = kinds;
-  view["ledger"] = ledger;
+  view["by_kind"] = by_kind(s.ledger);
+  view["ledger"] = to_list(s.ledger);
   return view;
 }
 
@@ -55,13 +47,12 @@ nb::list saved_of(const KvStoreView& store) {
 }
 
 nb::dict host_of(const HostView& h) {
-  const auto [kinds, ledger] = ledger_of(h.ledger);
   const KvStoreCounters& c = h.saved.counters;
   nb::dict view;
   view["cap"] = h.cap;
   view["used"] = h.used;
-  view["by_kind"] = kinds;
-  view["ledger"] = ledger;
+  view["by_kind"] = by_kind(h.ledger);
+  view["ledger"] = to_list(h.ledger);
   view["saved_bytes"] = h.saved.ram_bytes;
   view["disk_bytes"] = h.saved.disk_bytes;
   view["disk_limit"] = h.saved.disk_limit;
@@ -198,6 +189,18 @@ nb::dict totals_of(const Totals& t) {
 }
 
 }  // namespace
+
+nb::list to_list(const std::vector<Claim>& claims) {
+  nb::list ledger;
+  for (const Claim& claim : claims) {
+    nb::dict entry;
+    entry["holder"] = claim.holder;
+    entry["kind"] = kind_name(claim.kind);
+    entry["bytes"] = claim.bytes;
+    ledger.append(entry);
+  }
+  return ledger;
+}
 
 nb::dict to_dict(const Snapshot& s) {
   nb::dict view = view_of(s);

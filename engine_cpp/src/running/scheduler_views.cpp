@@ -5,15 +5,18 @@
 
 namespace lmx {
 
-std::vector<Decision> Scheduler::plan_behind_queue(const std::vector<Job>& jobs) {
+Projection Scheduler::project(const std::vector<Job>& jobs) {
   const std::lock_guard lock(mutex_);
   refresh_foreign();
   std::vector<Job> all = queued_jobs();
   const auto queued = static_cast<std::ptrdiff_t>(all.size());
   all.insert(all.end(), jobs.begin(), jobs.end());
   std::vector<Decision> decisions = plan(capacity(), residents(), all);
-  decisions.erase(decisions.begin(), decisions.begin() + queued);
-  return decisions;
+  Projection projection{.ledger = ledger_.entries(),
+                        .asked = {decisions.begin() + queued, decisions.end()}};
+  decisions.resize(all.size() - jobs.size());
+  projection.queued = std::move(decisions);
+  return projection;
 }
 
 std::string Scheduler::model_id(const FileIdentity& file) {

@@ -60,10 +60,8 @@ class Engine {
   // InvalidRequest.
   Job job(const std::string& id, const std::string& model, const ContextSpec& context, bool aged);
 
-  // Which of these could start now, in this order and behind what is already queued.
-  std::vector<Decision> plan(const std::vector<Job>& jobs) {
-    return scheduler_.plan_behind_queue(jobs);
-  }
+  // Which of these could start now, behind what is already queued.
+  Projection project(const std::vector<Job>& jobs) { return scheduler_.project(jobs); }
 
   Footprint estimate(const std::string& model, const ContextSpec& context);
   ModelInfo inspect(const std::string& model) { return estimator_->open(model)->info(); }

@@ -55,6 +55,13 @@ struct Waiting {
 
 enum class HoldMode { now, wait, fact };
 
+// What is booked now, and what the planner says of those who wait, all of the same moment.
+struct Projection {
+  std::vector<Claim> ledger;
+  std::vector<Decision> queued;
+  std::vector<Decision> asked;
+};
+
 // Wakes a sleeping thread; a raise that comes first is not lost.
 class Signal {
  public:
@@ -76,7 +83,7 @@ class Scheduler {
   std::shared_ptr<Request> submit(RequestSpec spec);
 
   // The planner's answer for these jobs, behind the requests that are already queued.
-  std::vector<Decision> plan_behind_queue(const std::vector<Job>& jobs);
+  Projection project(const std::vector<Job>& jobs);
 
   // The name under which the file's weights are booked: its path, numbered when it was replaced.
   std::string model_id(const FileIdentity& file);

@@ -19,11 +19,11 @@ from lmx.engine.errors import (
     PromptTooLong,
 )
 from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
-from lmx.engine.planning import Fit, Job, Resident, StreamNeeds, fits_cap, plan
+from lmx.engine.planning import Fit, Job, Projection, Resident, StreamNeeds, fits_cap, plan
 from lmx.engine.prompts import tokenize
 from lmx.engine.request import Request, Result, TokenLogprob
 from lmx.engine.sampling import Sampling
-from lmx.engine.views import Snapshot
+from lmx.engine.views import LedgerEntry, Snapshot
 
 check_llama_cpp()
 
@@ -38,10 +38,12 @@ __all__ = [
     "Fit",
     "InvalidRequest",
     "Job",
+    "LedgerEntry",
     "ModelFileError",
     "ModelInfo",
     "NeverFits",
     "NoRoom",
+    "Projection",
     "PromptTooLong",
     "Request",
     "Resident",

@@ -24,11 +24,11 @@ from lmx.engine.files import (
     to_estimate,
 )
 from lmx.engine.forms import constraint_of
-from lmx.engine.planning import Fit, to_fit
+from lmx.engine.planning import Fit, Projection, to_fit
 from lmx.engine.prompts import encodable, given_text
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
-from lmx.engine.views import Snapshot
+from lmx.engine.views import LedgerEntry, Snapshot
 
 Mode = Literal["throughput", "deterministic"]
 
@@ -180,7 +180,7 @@ class Engine:
         """Whether such a context could start now, after evictions, later, or never."""
         spec = context_spec(n_ctx, n_seq, kv_type, N_UBATCH, "auto")
         job = self._core.job("", inspect_model(model).path, spec, False)
-        return to_fit(self._core.plan([job])[0])
+        return to_fit(self._core.project([job])[2][0])
 
     def plan(
         self, jobs: Iterable[tuple[str, StrPath, int]], *, aged: Collection[str] = ()
@@ -191,6 +191,12 @@ class Engine:
         that could not even be asked about has its error for an answer. Jobs whose ids are ``aged``
         have waited long and are not overtaken.
         """
+        return list(self.project(jobs, aged=aged).asked)
+
+    def project(
+        self, jobs: Iterable[tuple[str, StrPath, int]], *, aged: Collection[str] = ()
+    ) -> Projection:
+        """As ``plan``, with what is booked and what waits in the engine at the same moment."""
         answers: list[Fit | EngineError | None] = []
         known: list[_core.Job] = []
         for name, model, n_ctx in jobs:
@@ -201,8 +207,13 @@ class Engine:
                 answers.append(None)
             except EngineError as error:
                 answers.append(error)
-        fits = iter([to_fit(decision) for decision in self._core.plan(known)])
-        return [next(fits) if answer is None else answer for answer in answers]
+        ledger, queued, decisions = self._core.project(known)
+        fits = iter([to_fit(decision) for decision in decisions])
+        return Projection(
+            cast("tuple[LedgerEntry, ...]", tuple(ledger)),
+            tuple(to_fit(decision) for decision in queued),
+            tuple(next(fits) if answer is None else answer for answer in answers),
+        )
 
     def estimate(
         self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16"

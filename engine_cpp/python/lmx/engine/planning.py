@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from lmx.engine import _core
+from lmx.engine.errors import EngineError
 from lmx.engine.files import StrPath, estimate
+from lmx.engine.views import LedgerEntry
 
 Verdict = Literal["now", "after_eviction", "streamed", "wait", "never"]
 
@@ -94,6 +96,30 @@ class Fit:
     def starts(self) -> bool:
         """Whether the job may start, perhaps after evictions or streamed."""
         return self.verdict not in ("wait", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What is booked at one moment, and what the planner says of all who wait then."""
+
+    ledger: tuple[LedgerEntry, ...]
+    queued: tuple[Fit, ...]
+    asked: tuple[Fit | EngineError, ...]
+
+    def booked(self) -> list[LedgerEntry]:
+        """The ledger as it will be when all that may start have started.
+
+        What they still miss is of kind "claimed", under the job's id; what would be evicted for
+        them is gone. At most the cap, unless more than that is booked already.
+        """
+        fits = [*self.queued, *(fit for fit in self.asked if isinstance(fit, Fit))]
+        starting = [fit for fit in fits if fit.starts]
+        gone = {holder for fit in starting for holder in fit.evict}
+        kept = [entry for entry in self.ledger if entry["holder"] not in gone]
+        claimed = [
+            LedgerEntry(holder=fit.job, kind="claimed", bytes=fit.missing) for fit in starting
+        ]
+        return [*kept, *claimed]
 
 
 def plan(
