@@ -12,7 +12,7 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows.control.subtree import end_trees, lock_trees
-from lmx.workflows.host import alive, identity, uptime_s
+from lmx.workflows.host import gone
 from lmx.workflows.operations import Operation, apply
 from lmx.workflows.sql import statement
 
@@ -64,28 +64,13 @@ def _end_children(conn: psycopg.Connection[Any], failed: list[int]) -> None:
 
 def _gone_from_this_host(conn: psycopg.Connection[Any]) -> list[int]:
     """Workers of this host that cannot be alive any more."""
-    me = identity()
     rows = conn.execute(
         "SELECT id, boot_id, pid, pid_started,"
         " extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM lmx.workers"
         " WHERE stopped_at IS NULL AND host = %s",
         [socket.gethostname()],
     ).fetchall()
-    return [
-        worker
-        for worker, boot_id, pid, pid_started, silent_s in rows
-        if (boot_id == me.boot_id and not alive(pid, pid_started))
-        or _before_boot(boot_id, silent_s)
-    ]
-
-
-def _before_boot(boot_id: str, silent_s: float) -> bool:
-    """Whether a worker was last seen before this host booted.
-
-    Another machine may have the same host name, so another boot id alone proves nothing.
-    """
-    other_boot = boot_id.split(" ")[0] != identity().boot_id.split(" ")[0]
-    return other_boot and silent_s > uptime_s()
+    return gone(rows)
 
 
 def _verdict(row: tuple[Any, ...], max_deliveries: int) -> Operation:

@@ -1,6 +1,6 @@
 """A GPU worker in this process, on the CPU, with real models and a small cap."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 from lmx.engine import estimate, file_sha256
 from lmx.workers.gpu.process import GpuWorker
+from lmx.workers.gpu.watch import Reader
 from lmx.workflows.client import Client
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
@@ -18,8 +19,6 @@ __all__ = ["larger_model", "model"]
 
 N_CTX = 256
 CALL: dict[str, Any] = {"max_tokens": 4, "temperature": 0.0, "seed": 1}
-
-StartWorker = Callable[[int], GpuWorker]
 
 
 def register(database: Database, name: str, path: Path, **options: Any) -> Model:
@@ -57,18 +56,35 @@ def client(database: Database) -> Iterator[Client]:
     client.close()
 
 
-@pytest.fixture
-def start_worker(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
-    """Starts GPU workers whose cap is the given number of bytes."""
-    started: list[GpuWorker] = []
+class StartWorker:
+    """Starts GPU workers whose cap is the given number of bytes, and stops them."""
 
-    def start(cap: int) -> GpuWorker:
-        settings = Settings(home=tmp_path, device="cpu", vram_cap=cap, heartbeat_s=0.2)
-        worker = GpuWorker(settings, database, 4)
+    def __init__(self, database: Database, home: Path) -> None:
+        self._database = database
+        self._home = home
+        self._started: list[GpuWorker] = []
+
+    def __call__(self, cap: int, reader: Reader | None = None) -> GpuWorker:
+        settings = Settings(home=self._home, device="cpu", vram_cap=cap, heartbeat_s=0.2)
+        worker = GpuWorker(settings, self._database, 4, reader)
         worker.process.start()
-        started.append(worker)
+        self._started.append(worker)
         return worker
 
-    yield start
-    for worker in started:
+    def stop(self, worker: GpuWorker) -> None:
+        """Stop one of them."""
+        self._started.remove(worker)
         worker.process.stop()
+
+    def stop_all(self) -> None:
+        """Stop those that still run."""
+        while self._started:
+            self.stop(self._started[-1])
+
+
+@pytest.fixture
+def start_worker(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts GPU workers that are stopped after the test."""
+    starter = StartWorker(database, tmp_path)
+    yield starter
+    starter.stop_all()

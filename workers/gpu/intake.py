@@ -12,6 +12,7 @@ from lmx.workers.gpu.choice import Choice, choose
 from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.models import LocalModels
 from lmx.workers.intake import Intake
+from lmx.workflows.holds import holds_on, lock_device
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
@@ -51,12 +52,16 @@ class GpuIntake(Intake):
             },
             prepare=True,
         ).fetchall()
+        if not rows:
+            return list
+        lock_device(conn, self.device.id)
+        self.device.honour(self.engine, holds_on(conn, self.device.id))
         choice = self._choose(rows, slots)
         self._note_waits(conn, choice)
         if not choice.claim:
             return list
         read = self._claim_chosen(conn, list(choice.claim))
-        self._book(conn, choice)
+        self.device.book(conn, self.engine, self._pending, self._worker_id())
         return read
 
     def started(self, task_id: int) -> float:
@@ -65,9 +70,9 @@ class GpuIntake(Intake):
         since = self._since.pop(task_id, None)
         return 0.0 if since is None else monotonic() - since
 
-    def pending(self) -> list[int]:
-        """The calls that are claimed and that the engine has not taken over yet."""
-        return list(self._pending)
+    def pending(self) -> dict[int, tuple[str, int]]:
+        """The calls (model file, n_ctx) that are claimed and that the engine does not know yet."""
+        return dict(self._pending)
 
     def take(self, leases: list[Lease]) -> None:
         """Buffer leases; forget the plans for calls that were not claimed after all."""
@@ -121,11 +126,3 @@ class GpuIntake(Intake):
                 for task, fit in news.items()
             ]
             conn.execute(statement("events"), {"ops": encode(events)}, prepare=True)
-
-    def _book(self, conn: psycopg.Connection[Any], choice: Choice) -> None:
-        rows = [{"task_id": task, "bytes": size} for task, size in choice.claim.items()]
-        conn.execute(
-            statement("book_vram"),
-            {"device": self.device.id, "worker": self._worker_id(), "ops": encode(rows)},
-            prepare=True,
-        )

@@ -5,12 +5,14 @@ from typing import Any
 
 import psycopg
 
-from lmx.engine import Engine, EngineError
+from lmx.engine import Engine, EngineError, device_info
 from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.generate import Generate
 from lmx.workers.gpu.intake import GpuIntake
 from lmx.workers.gpu.models import LocalModels
+from lmx.workers.gpu.nvml import Nvml
 from lmx.workers.gpu.sessions import HeldSessions
+from lmx.workers.gpu.watch import PERIOD_S, DeviceWatch, Reader
 from lmx.workers.intake import Intake
 from lmx.workers.process import WorkerProcess
 from lmx.workflows.config import Settings
@@ -23,7 +25,9 @@ from lmx.workflows.names import GENERATE, GPU
 class GpuWorker:
     """The parts of a GPU worker that its intake and its calls share."""
 
-    def __init__(self, settings: Settings, database: Database, slots: int) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, slots: int, reader: Reader | None = None
+    ) -> None:
         self.engine = _open_engine(settings, slots)
         self._pool = HotPool(database)
         self.models = LocalModels(self._pool, self._freed)
@@ -33,6 +37,17 @@ class GpuWorker:
         self.models.refresh()
         self.sessions = HeldSessions()
         self.sessions.found(self.engine.snapshot())
+        self.watch = DeviceWatch(
+            self.engine,
+            self.device,
+            database,
+            reader or Nvml(device_info(settings.device).pci_bus_id),
+            worker_id=lambda: self.process.worker_id,
+            pending=lambda: self._intake.pending() if self._intake else {},
+            freed=self._freed,
+            sessions=self.sessions.names,
+            period_s=min(PERIOD_S, settings.heartbeat_s),
+        )
         generate = Generate(
             self.engine, self.models, self._started, self._freed, self.sessions.used
         )
@@ -43,7 +58,7 @@ class GpuWorker:
             slots,
             bodies={GENERATE: generate},
             intake=self._make_intake,
-            on_beat=self._sync,
+            on_beat=self._refresh,
             on_stop=self._close,
         )
 
@@ -54,6 +69,7 @@ class GpuWorker:
         return intake
 
     def _started(self, task_id: int) -> float:
+        self.watch.look_soon()
         return self._intake.started(task_id) if self._intake else 0.0
 
     def _freed(self) -> None:
@@ -61,12 +77,12 @@ class GpuWorker:
         if self._intake is not None:
             self.process.committer.hint(GPU)
 
-    def _sync(self, conn: psycopg.Connection[Any]) -> None:
+    def _refresh(self, _: psycopg.Connection[Any]) -> None:
         self.models.refresh()
-        pending = self._intake.pending() if self._intake else ()
-        self.device.sync(conn, self.engine, self.process.worker_id, pending, self.sessions.names())
+        self.watch.start()
 
     def _close(self) -> None:
+        self.watch.stop()
         self.engine.close()
         self._pool.close()
 

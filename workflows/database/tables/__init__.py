@@ -2,7 +2,7 @@
 
 from lmx.workflows.database.tables.columns import FINAL_STATES, ROLES, STATES, metadata
 from lmx.workflows.database.tables.dramatiq import arrivals, rate_limits, results
-from lmx.workflows.database.tables.engine import devices, models, vram_leases
+from lmx.workflows.database.tables.engine import devices, models, vram_holds, vram_leases
 from lmx.workflows.database.tables.money import budgets, charges, holds
 from lmx.workflows.database.tables.records import checkpoints, events, memory, signals
 from lmx.workflows.database.tables.work import catalog, lanes, queues, runs, tasks, workers
@@ -29,6 +29,7 @@ __all__ = [
     "runs",
     "signals",
     "tasks",
+    "vram_holds",
     "vram_leases",
     "workers",
 ]

@@ -3,8 +3,10 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Identity,
+    Index,
     Integer,
     Table,
     Text,
@@ -58,4 +60,24 @@ vram_leases = Table(
     Column("worker_id", BigInteger),
     Column("task_id", BigInteger),
     Column("at", TIME, nullable=False),
+)
+
+vram_holds = Table(
+    "vram_holds",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "device_id", BigInteger, ForeignKey("lmx.devices.id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("command", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_started", Double, nullable=False),
+    Column("asked_at", TIME, nullable=False),
+    Column("granted_at", TIME),
+    Column("seen_at", TIME, nullable=False),
+    Column("expires_at", TIME, nullable=False),
+    Index("vram_holds_device", "device_id"),
 )
