@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _model(asked: argparse.Namespace) -> dict[str, Any]:
-    from lmx.engine import estimate, inspect_model
+    from lmx.engine import chat_features, estimate, inspect_model
 
     info = inspect_model(asked.file, sha256=asked.hash)
     lengths = sorted({min(n_ctx, info.n_ctx_train) for n_ctx in asked.n_ctx})
     return {
-        "info": asdict(info),
+        "info": {**asdict(info), **asdict(chat_features(info))},
         "needs": {
             str(n_ctx): asdict(estimate(info.path, n_ctx, device=asked.device)) for n_ctx in lengths
         },

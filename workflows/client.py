@@ -161,7 +161,7 @@ class Client:
         *,
         model: str,
         prompt: str | None = None,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         max_tokens: int | None = None,
         priority: int = 0,
         timeout: float | None = None,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows import models
+from lmx.workflows.conversations import check_message, check_tools
 from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
 from lmx.workflows.money import USD, format_usd, price
 from lmx.workflows.names import GPU
@@ -16,7 +17,6 @@ from lmx.workflows.providers.publishing import find_cloud_model
 from lmx.workflows.sessions import session_name
 from lmx.workflows.submission import Budgets, in_full
 
-ROLES: Final = ("system", "user", "assistant", "tool")
 #: Tokens that a chat template adds around the messages, at the most.
 TEMPLATE_TOKENS: Final = 256
 
@@ -27,6 +27,7 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "typical_p": (0, 1),
     "top_k": (0, 1_000_000),
     "repeat_penalty": (0, 10),
+    "penalty_last_n": (-1, 1_000_000),
     "presence_penalty": (-10, 10),
     "frequency_penalty": (-10, 10),
     "top_n_sigma": (0, 1000),
@@ -35,11 +36,18 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "dry_multiplier": (0, 100),
     "dry_base": (1, 100),
     "dry_allowed_length": (0, 1_000_000),
+    "dry_penalty_last_n": (-1, 1_000_000),
     "logprobs": (0, 20),
     "seed": (0, 2**32 - 1),
     "n_ctx": (8, 2**24),
 }
-_OTHERS: Final = ("stop", "logit_bias", "grammar", "json_schema", "session")
+_OTHERS: Final = (
+    *("stop", "logit_bias", "dry_breakers", "grammar", "json_schema", "session"),
+    *("tools", "tool_choice", "parallel_tool_calls", "thinking", "template_options"),
+)
+_SWITCHES: Final = ("parallel_tool_calls", "thinking")
+#: The options of a call beside its model, its text and max_tokens.
+OPTIONS: Final = frozenset((*_NUMBERS, *_OTHERS))
 #: Bytes of a grammar or a schema.
 MAX_FORM: Final = 65_536
 
@@ -82,7 +90,7 @@ def plan_call(
     *,
     model: str,
     prompt: str | None,
-    messages: Sequence[Mapping[str, str]] | None,
+    messages: Sequence[Mapping[str, Any]] | None,
     max_tokens: int | None,
     sampling: Mapping[str, Any],
     run: int | None = None,
@@ -135,7 +143,7 @@ def refuse_unaffordable(call: PlannedCall, budget: int) -> None:
 
 def _check(
     prompt: str | None,
-    messages: Sequence[Mapping[str, str]] | None,
+    messages: Sequence[Mapping[str, Any]] | None,
     max_tokens: int | None,
     sampling: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -151,9 +159,11 @@ def _check(
         _check_option(name, value)
     given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
     _check_form(given)
+    _check_others(given)
+    check_tools(given, with_messages=messages is not None)
     if prompt is not None:
         return {"prompt": prompt, **given}
-    return {"messages": [_check_message(message) for message in messages or ()], **given}
+    return {"messages": [check_message(message) for message in messages or ()], **given}
 
 
 def _check_option(name: str, value: Any) -> None:
@@ -192,17 +202,39 @@ def _check_form(call: dict[str, Any]) -> None:
         )
 
 
-def _check_message(message: Mapping[str, str]) -> dict[str, str]:
-    role, content = message.get("role"), message.get("content")
-    if role not in ROLES or not isinstance(content, str):
+def _check_others(call: Mapping[str, Any]) -> None:
+    for name in _SWITCHES:
+        if not isinstance(call.get(name, True), bool):
+            raise InvalidInput(f"{name} is {call[name]!r}", hint="it must be true or false")
+    for name in ("stop", "dry_breakers"):
+        texts = call.get(name, ())
+        if not isinstance(texts, str) and not all(isinstance(text, str) for text in texts):
+            raise InvalidInput(f"{name} must be a text or a list of texts")
+    if not isinstance(call.get("template_options", {}), Mapping):
+        raise InvalidInput("template_options must be an object")
+    bias = call.get("logit_bias", {})
+    if not isinstance(bias, Mapping) or not all(map(_is_bias, bias.items())):
         raise InvalidInput(
-            f"a message needs a text as its content and a role ({', '.join(ROLES)}); got {role!r}"
+            "logit_bias must be an object of numbers by token id", hint='{"42": -100}'
         )
-    return {"role": role, "content": content}
+
+
+def _is_bias(entry: tuple[Any, Any]) -> bool:
+    token, value = entry
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and str(token).isascii() and str(token).isdigit()
 
 
 def _bytes_of(call: Mapping[str, Any]) -> int:
     """The size of the text, which bounds its tokens: no token is shorter than a byte."""
     if "prompt" in call:
         return len(call["prompt"].encode())
-    return sum(len(message["content"].encode()) for message in call["messages"])
+    tools = len(call.get("tools", "").encode())
+    return tools + sum(_bytes_of_message(message) for message in call["messages"])
+
+
+def _bytes_of_message(message: Mapping[str, Any]) -> int:
+    size = len(message["content"].encode()) + len(message.get("reasoning", "").encode())
+    for call in message.get("tool_calls", ()):
+        size += len(json.dumps(call).encode())
+    return size

@@ -95,6 +95,8 @@ def answer_of(view: "TaskView") -> str:
 
     output: Any = view.output
     if isinstance(output, dict) and "finish_reason" in output:
+        if calls := output.get("tool_calls"):
+            return orjson.dumps(calls).decode()
         text = output.get("text")
         if isinstance(text, str):
             return text

@@ -51,13 +51,38 @@ class FunctionTask(_Request):
     budget: Budget | None = None
 
 
+class CalledFunction(BaseModel):
+    """The function of a call, and its arguments in JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    arguments: str = "{}"
+
+
+class CalledTool(BaseModel):
+    """A call that a model asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class Message(BaseModel):
     """One message of a conversation."""
 
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
+    content: str | None = Field(None, description="Text; may be left out beside tool_calls.")
+    name: str | None = Field(None, description="Of the tool whose result this is.")
+    tool_calls: list[CalledTool] | None = Field(
+        None, description="The calls of an earlier answer, as they came."
+    )
+    tool_call_id: str | None = Field(None, description="The call whose result this is.")
+    reasoning: str | None = Field(None, description="That of an earlier answer.")
 
 
 class ModelCall(_Request):
@@ -91,6 +116,7 @@ class ModelCall(_Request):
     min_p: float | None = Field(None, ge=0, le=1)
     typical_p: float | None = Field(None, ge=0, le=1)
     repeat_penalty: float | None = Field(None, ge=0, le=10)
+    penalty_last_n: int | None = Field(None, ge=-1, le=1_000_000)
     presence_penalty: float | None = Field(None, ge=-10, le=10)
     frequency_penalty: float | None = Field(None, ge=-10, le=10)
     top_n_sigma: float | None = Field(None, ge=0, le=1000)
@@ -99,12 +125,36 @@ class ModelCall(_Request):
     dry_multiplier: float | None = Field(None, ge=0, le=100)
     dry_base: float | None = Field(None, ge=1, le=100)
     dry_allowed_length: int | None = Field(None, ge=0, le=1_000_000)
+    dry_penalty_last_n: int | None = Field(None, ge=-1, le=1_000_000)
+    dry_breakers: list[str] | None = Field(None, max_length=64)
     seed: int | None = Field(None, ge=0, lt=2**32)
     stop: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=64)
-    logit_bias: dict[str, float] | None = None
+    logit_bias: dict[str, float] | None = Field(
+        None, description="Added to the logits of tokens, by their ids."
+    )
     grammar: str | None = Field(None, description="The answer follows it; in GBNF.")
     json_schema: dict[str, Any] | None = Field(
         None, description="The answer is JSON of this schema, unless max_tokens cuts it short."
+    )
+    tools: list[dict[str, Any]] | None = Field(
+        None,
+        max_length=128,
+        description="Functions that the model may call, in OpenAI's form.",
+        examples=[
+            [{"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}]
+        ],
+    )
+    tool_choice: str | dict[str, Any] | None = Field(
+        None, description="auto, none, required, or one of the tools."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="Whether an answer may have several calls; the template's own default."
+    )
+    thinking: bool | None = Field(
+        None, description="False asks for an answer without reasoning, where the template can."
+    )
+    template_options: dict[str, Any] | None = Field(
+        None, description="Other variables of the model's chat template."
     )
     logprobs: int | None = Field(
         None, ge=0, le=20, description="Tell the probability of each token and of so many others."

@@ -1,5 +1,6 @@
 """`lmx enqueue`: what is queued, and what is printed where."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -56,6 +57,31 @@ def test_passes_the_sampling_options_on(lmx: Lmx, model: str) -> None:
 def test_passes_the_session_on(lmx: Lmx, model: str) -> None:
     call = get_input(lmx.database, int(lmx("enqueue", "hi", "--session", "notes").out))
     assert call["session"] == "/notes"
+
+
+def test_passes_every_other_option_on_by_its_name(lmx: Lmx, model: str) -> None:
+    options = ["-o", "min_p=0.1", "-o", "dry_multiplier=0.8", "-o", 'logit_bias={"5": -100}']
+    call = get_input(lmx.database, int(lmx("enqueue", "hi", *options, "--no-thinking").out))
+    assert (call["min_p"], call["dry_multiplier"], call["logit_bias"]) == (0.1, 0.8, {"5": -100})
+    assert call["thinking"] is False
+
+
+def test_refuses_an_option_that_no_call_has(lmx: Lmx, model: str, hands: Hands) -> None:
+    result = lmx("enqueue", "hi", "-o", "model=x")
+    assert (result.code, count_tasks(hands)) == (2, 0)
+    assert "there is no option 'model'" in result.err
+
+
+def test_passes_tools_and_a_whole_conversation_on(lmx: Lmx, model: str, tmp_path: Path) -> None:
+    tool = {"type": "function", "function": {"name": "now"}}
+    (tmp_path / "tools.json").write_text(json.dumps([tool]), encoding="utf-8")
+    turns = json.dumps([{"role": "user", "content": "What time is it?"}])
+    options = ["--tools", f"@{tmp_path / 'tools.json'}", "--tool-choice", "now"]
+    printed = lmx("enqueue", "--messages", turns, *options).out
+    call = get_input(lmx.database, int(printed))
+    assert json.loads(call["tools"]) == [tool]
+    assert call["tool_choice"] == "now"
+    assert call["messages"] == [{"role": "user", "content": "What time is it?"}]
 
 
 def test_a_raw_prompt_is_sent_without_the_chat_template(lmx: Lmx, model: str) -> None:

@@ -1,5 +1,6 @@
 """A run led by a model. The model is a script: what matters is what lmx makes of its answers."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.library.agent import parse
-from lmx.workflows.models import Model, add_model
+from lmx.workflows.models import Model, add_model, remove_model
 from lmx.workflows.names import COORDINATORS, GENERATE, GPU
 from lmx.workflows.views import get_tree
 
-Script = Callable[[Mapping[str, Any]], str]
+Script = Callable[[Mapping[str, Any]], str | dict[str, Any]]
 Run = Callable[[Script], dict[str, Any]]
 
 
@@ -34,7 +35,8 @@ def run_agent(database: Database, tmp_path: Path) -> Iterator[Run]:
 
     def run(script: Script) -> dict[str, Any]:
         def body(execution: Execution) -> tuple[Any, None]:
-            return {"text": script(execution.task.lease.input)}, None
+            said = script(execution.task.lease.input)
+            return said if isinstance(said, dict) else {"text": said}, None
 
         started.append(WorkerProcess(settings, database, COORDINATORS, 2))
         started.append(WorkerProcess(settings, database, GPU, 4, bodies={GENERATE: body}))
@@ -76,6 +78,34 @@ def test_the_model_spawns_workers_sees_their_results_and_answers(
     assert [child.key for child in children] == ["lead", "worker", "worker#2", "lead#2"]
     # The lead's turns go on from each other; its workers have nothing in common with them.
     assert sessions == ["1/lead of 1", None, None, "1/lead of 1"]
+
+
+def called(name: str, id_: str = "1", **arguments: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": id_, "type": "function", "function": function}
+
+
+def test_a_model_that_knows_tools_calls_them_and_gets_their_results(
+    run_agent: Run, database: Database
+) -> None:
+    with database.connect() as conn:
+        remove_model(conn, "lead")
+        add_model(conn, Model("lead", "nowhere", "none", 1, 4096, info={"tools": True}))
+
+    def script(call: Mapping[str, Any]) -> str | dict[str, Any]:
+        if last(call).startswith("half"):
+            return last(call).upper()
+        assert call["tool_choice"] == "required"
+        if last(call) == "Find out":
+            halves = [called("spawn", str(n), prompt=f"half {n}") for n in (1, 2)]
+            return {"text": "", "tool_calls": halves}
+        *_, asked, first, second = call["messages"]
+        assert [one["id"] for one in asked["tool_calls"]] == ["1", "2"]
+        assert (first["tool_call_id"], first["content"]) == ("1", "HALF 1")
+        assert (second["role"], second["content"]) == ("tool", "HALF 2")
+        return {"text": "", "tool_calls": [called("answer", answer="both halves")]}
+
+    assert run_agent(script) == {"answer": "both halves", "turns": 2}
 
 
 def test_a_model_that_breaks_the_protocol_is_told_so(run_agent: Run) -> None:

@@ -4,18 +4,22 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
+from lmx.workflows.models import Model, add_model
 from tests.support.hands import Hands
+from tests.support.models import shipped_model
 from tests.support.postgres import PostgresServer
 from tests.support.serving import known_functions, serving
 
 pytestmark = pytest.mark.leaves_open("one server serves all tests of this module")
 
 CALL = {"function": "call"}
+NOW = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
 
 
 def problem(answer: httpx2.Response, status: int, code: str) -> str:
@@ -225,3 +229,22 @@ def test_an_unknown_state_names_the_known_ones(api: httpx2.Client) -> None:
 def test_an_unknown_path_and_a_wrong_method_are_problems_too(api: httpx2.Client) -> None:
     problem(api.get("/v2/tasks"), 404, "not_found")
     problem(api.delete("/v1/tasks"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"prompt": "x", "grammar": 'root ::= "a'}, "unexpected end of input"),
+        ({"prompt": "x", "json_schema": {"type": "thing"}}, "type 'thing' at #"),
+        ({"messages": [{"role": "user", "content": "x"}], "tools": [NOW]}, "knows no tools"),
+    ],
+)
+def test_what_the_engine_cannot_hold_an_answer_to_is_refused_at_submission(
+    api: httpx2.Client, hands: Hands, options: dict[str, Any], complaint: str
+) -> None:
+    if hands.value("SELECT count(*) FROM lmx.models WHERE name = 'real'") == 0:
+        path = shipped_model()
+        add_model(hands.conn, Model("real", str(path), "1" * 64, path.stat().st_size, 512))
+    answer = api.post("/v1/tasks", json={"model": "real", "max_tokens": 8, **options})
+    assert complaint in problem(answer, 400, "invalid_input")
+    assert hands.value("SELECT count(*) FROM lmx.tasks") == 0

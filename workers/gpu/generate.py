@@ -17,6 +17,7 @@ from lmx.engine import (
     Result,
     Sampling,
     TokenLogprob,
+    ToolCall,
 )
 from lmx.workers.gpu.models import LocalModels
 from lmx.workers.running import Cancelled, Execution
@@ -32,6 +33,7 @@ _SAMPLING = (
     "min_p",
     "typical_p",
     "repeat_penalty",
+    "penalty_last_n",
     "presence_penalty",
     "frequency_penalty",
     "top_n_sigma",
@@ -40,6 +42,8 @@ _SAMPLING = (
     "dry_multiplier",
     "dry_base",
     "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_breakers",
     "seed",
 )
 _POLL_S = 0.5
@@ -107,7 +111,12 @@ class Generate:
             stop=call.get("stop", ()),
             deadline_s=deadline,
             grammar=call.get("grammar"),
-            json_schema=_schema(call),
+            json_schema=_from_text(call, "json_schema"),
+            tools=_from_text(call, "tools"),
+            tool_choice=call.get("tool_choice"),
+            parallel_tool_calls=call.get("parallel_tool_calls"),
+            thinking=call.get("thinking"),
+            template_options=call.get("template_options"),
             logprobs=call.get("logprobs"),
             session=call.get("session"),
         )
@@ -117,8 +126,8 @@ class Generate:
     ) -> tuple[Any, dict[str, Any]]:
         """Show progress until the call is complete."""
         tokens = 0
-        while (piece := request.poll(_POLL_S)) != "":
-            tokens += piece is not None
+        while (delta := request.poll_delta(_POLL_S)) is None or delta:
+            tokens += delta is not None
             execution.task.report(phase=request.phase, tokens=tokens, model=model.name)
         result = request.result()
         output: dict[str, Any] = {
@@ -126,19 +135,32 @@ class Generate:
             "finish_reason": result.finish_reason,
             "model": model.name,
         }
+        if result.reasoning:
+            output["reasoning"] = result.reasoning
+        if result.tool_calls:
+            output["tool_calls"] = [_tool_call(call) for call in result.tool_calls]
         if result.logprobs is not None:
             output["logprobs"] = [_logprob(token) for token in result.logprobs]
         return output, _usage(result, model, waited)
 
 
-def _schema(call: Mapping[str, Any]) -> Any:
-    """The schema that a call was given as text. Raises InvalidInput."""
-    if "json_schema" not in call:
+def _from_text(call: Mapping[str, Any], name: str) -> Any:
+    """What a call was given as JSON text, if anything. Raises InvalidInput."""
+    if name not in call:
         return None
     try:
-        return json.loads(call["json_schema"])
+        return json.loads(call[name])
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"json_schema is not valid JSON: {error}") from None
+        raise InvalidInput(f"{name} is not valid JSON: {error}") from None
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    """In OpenAI's form, so that it can be given back in a message as it is."""
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
 
 
 def _logprob(token: TokenLogprob) -> dict[str, Any]:
@@ -162,6 +184,7 @@ def _usage(result: Result, model: Model, waited: float) -> dict[str, Any]:
         "prompt_tokens": result.prompt_tokens,
         "cached_tokens": result.cached_tokens,
         "completion_tokens": result.completion_tokens,
+        "reasoning_tokens": result.reasoning_tokens,
         "cost": cost,
         "seed": result.seed,
         "memory_wait_s": round(waited + result.wait_s, 3),

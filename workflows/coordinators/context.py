@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import orjson
 
-from lmx.workflows import generation, registry
+from lmx.workflows import generation, models, registry
 from lmx.workflows.coordinators.handles import Child, ChildFailed
 from lmx.workflows.coordinators.history import History
 from lmx.workflows.coordinators.journal import Journal, Port
@@ -103,7 +103,7 @@ class Context:
         *,
         model: str,
         prompt: str | None = None,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         max_tokens: int | None = None,
         key: str | None = None,
         priority: int = 0,
@@ -114,6 +114,8 @@ class Context:
     ) -> Child[dict[str, Any]]:
         """Spawn one call of a model; its result is {"text", "finish_reason", "model"} and more.
 
+        With `tools` the result may have "tool_calls", in the form that a message of the assistant
+        takes them; with a model that reasons, "reasoning".
         Under a budget in dollars the call gets its worst case, unless `budget` gives it more.
         Calls with the same `session="name"` within this run do not compute again what they begin
         with in common; "/name" is a session that is shared with other runs.
@@ -139,6 +141,17 @@ class Context:
             budget=budget,
         )
         return self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
+
+    def chat_features(self, model: str) -> dict[str, bool]:
+        """Whether the model's chat template knows "tools" and "reasoning", recorded as a step."""
+
+        def look() -> dict[str, bool]:
+            with self._journal.port.borrow() as conn:
+                known = [row for row in models.list_models(conn) if row.name == model]
+            info = known[0].info if known else {}
+            return {name: bool(info.get(name)) for name in ("tools", "reasoning")}
+
+        return self.step("chat_features", look)
 
     def gather(self, *children: Child[Any], return_exceptions: bool = False) -> list[Any]:
         """Wait until all `children` have finished and return their results in the given order.

@@ -1,22 +1,44 @@
 """A run led by a model: it says what to spawn, sees the results, and ends when it has an answer.
 
-The model answers each turn with one JSON object: `{"spawn": [{"prompt": ...}]}` asks for workers,
-`{"answer": ...}` ends the run. The run's budget and the bounds on turns and workers hold whatever
-the model asks for.
+A model whose chat template knows tools calls `spawn` and `answer`. Another one answers each turn
+with one JSON object: `{"spawn": [{"prompt": ...}]}` asks for workers, `{"answer": ...}` ends the
+run. The run's budget and the bounds on turns and workers hold whatever the model asks for.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from lmx.workflows.coordinators import Child, ChildFailed, Context
-from lmx.workflows.errors import BudgetExceeded, InvalidInput, TaskFailed
+from lmx.workflows.coordinators import Child, Context
+from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.registry import coordinator
 
 _PROTOCOL: Final = """You lead a team of workers. Answer with one JSON object and nothing else.
 To give out work: {"spawn": [{"prompt": "a complete instruction for one worker"}, ...]}
 To end: {"answer": "the final answer"}
 A worker sees only its own prompt. You have {turns} turns, each of up to {workers} workers."""
+
+_WITH_TOOLS: Final = """You lead a team of workers: give out work by spawn, end by answer.
+You have {turns} turns, each of up to {workers} workers."""
+
+TOOLS: Final[list[dict[str, Any]]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {
+                "type": "object",
+                "properties": {argument: {"type": "string"}},
+                "required": [argument],
+            },
+        },
+    }
+    for name, argument, description in (
+        ("spawn", "prompt", "Give a worker a complete instruction; it sees nothing else."),
+        ("answer", "answer", "End with the final answer."),
+    )
+]
 
 _AGAIN: Final = (
     "That was not one JSON object with either 'spawn' or 'answer' ({reason}). Try again."
@@ -35,24 +57,35 @@ def agent(
 ) -> dict[str, Any]:
     """Let a model reach a goal by spawning workers; returns its answer and the number of turns."""
     _check_bounds(max_turns, max_workers)
-    protocol = _PROTOCOL.replace("{turns}", str(max_turns)).replace("{workers}", str(max_workers))
-    messages = [_said("system", protocol), _said("user", goal)]
+    calls_tools = ctx.chat_features(model)["tools"]
+    protocol = _WITH_TOOLS if calls_tools else _PROTOCOL
+    protocol = protocol.replace("{turns}", str(max_turns)).replace("{workers}", str(max_workers))
+    offer: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required"} if calls_tools else {}
+    messages: list[dict[str, Any]] = [_said("system", protocol), _said("user", goal)]
     session = f"lead of {ctx.task_id}"
     for turn in range(1, max_turns + 1):
         lead = ctx.generate(
-            key="lead", model=model, messages=messages, max_tokens=max_tokens, session=session
+            key="lead",
+            model=model,
+            messages=messages,
+            max_tokens=max_tokens,
+            session=session,
+            **offer,
         )
-        text = ctx.gather(lead)[0]["text"]
-        messages.append(_said("assistant", text))
+        said = ctx.gather(lead)[0]
+        calls = said.get("tool_calls", [])
+        messages.append(_said("assistant", said["text"]) | ({"tool_calls": calls} if calls else {}))
         try:
-            wish = parse(text, max_workers)
+            wish = _wish(calls, max_workers) if calls else parse(said["text"], max_workers)
         except InvalidInput as error:
-            messages.append(_said("user", _AGAIN.replace("{reason}", error.message)))
+            complaint = _AGAIN.replace("{reason}", error.message)
+            messages += _results(calls, [error.message] * len(calls)) or [_said("user", complaint)]
             continue
         if isinstance(wish, str):
             return {"answer": wish, "turns": turn}
         children = [_spawn(ctx, prompt, worker_model or model, max_tokens) for prompt in wish]
-        messages.append(_said("user", _report(ctx.gather(*children, return_exceptions=True))))
+        results = ctx.gather(*children, return_exceptions=True)
+        messages += _results(calls, results) or [_said("user", _report(results))]
     raise TaskFailed(f"the model gave no answer within {max_turns} turns")
 
 
@@ -72,6 +105,43 @@ def parse(text: str, max_workers: int) -> str | list[str]:
     if len(work) > max_workers:
         raise InvalidInput(f"it asks for {len(work)} workers, {max_workers} are allowed")
     return [_prompt_of(one) for one in work]
+
+
+def _wish(calls: Sequence[Mapping[str, Any]], max_workers: int) -> str | list[str]:
+    """What a model wishes by its tool calls; as `parse` does for a text."""
+    asked = [(call["function"]["name"], _arguments_of(call)) for call in calls]
+    for name, arguments in asked:
+        if name == "answer":
+            return str(arguments.get("answer", ""))
+    if len(asked) > max_workers:
+        raise InvalidInput(f"it asks for {len(asked)} workers, {max_workers} are allowed")
+    return [_prompt_of(arguments) for _, arguments in asked]
+
+
+def _arguments_of(call: Mapping[str, Any]) -> dict[str, Any]:
+    arguments: Any = json.loads(call["function"]["arguments"])
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _results(calls: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> list[dict[str, Any]]:
+    """The messages that give calls their results."""
+    return (
+        [
+            {
+                "role": "tool",
+                "tool_call_id": call["id"],
+                "name": call["function"]["name"],
+                "content": _told(result),
+            }
+            for call, result in zip(calls, results, strict=True)
+        ]
+        if calls
+        else []
+    )
+
+
+def _told(result: Any) -> str:
+    return result["text"] if isinstance(result, dict) else str(result)
 
 
 def _prompt_of(work: Any) -> str:
@@ -102,12 +172,11 @@ def _spawn(ctx: Context, prompt: str, model: str, most: int) -> Child[dict[str, 
 def _report(results: Sequence[Any]) -> str:
     lines = []
     for number, result in enumerate(results, 1):
-        failed = isinstance(result, ChildFailed | BudgetExceeded)
-        lines.append(f"Worker {number}: {result if failed else result['text']}")
+        lines.append(f"Worker {number}: {_told(result)}")
     return "\n\n".join(lines)
 
 
-def _said(role: str, content: str) -> dict[str, str]:
+def _said(role: str, content: str) -> dict[str, Any]:
     return {"role": role, "content": content}
 
 

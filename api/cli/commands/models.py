@@ -1,7 +1,8 @@
 """`lmx models`: the local models that agents may call."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -138,9 +139,7 @@ def _describe(model: "Model", n_ctx: int) -> None:
     kind = f"{info.get('name') or '-'}, {info.get('arch')}, {info.get('quantization')}"
     size = f"{_millions(info.get('n_params'))} parameters"
     write(f"model       {kind}, {size}, trained for {info.get('n_ctx_train')} tokens")
-    write(
-        f"chat        {'has a chat template' if info.get('chat_template') else 'no chat template'}"
-    )
+    write(f"chat        {_chat(info)}")
     write(f"context     {model.n_ctx} tokens by default")
     write(
         f"price       {format_usd(model.price_in)} in, {format_usd(model.price_out)} out,"
@@ -202,3 +201,10 @@ def _warn_if_oversized(
         refuse_oversized(connection, model, n_ctx, cap)
     except NeverFitsError as error:
         note(f"calls of {model.name} with {n_ctx} tokens will be refused: {error}")
+
+
+def _chat(info: Mapping[str, Any]) -> str:
+    if not info.get("chat_template"):
+        return "no chat template"
+    can = [name for name in ("tools", "reasoning") if info.get(name)]
+    return "has a chat template" + (f", for {' and '.join(can)} too" if can else "")

@@ -23,6 +23,8 @@ def add_to(app: typer.Typer) -> None:
             "lmx enqueue 'Why is the sky blue?' --wait",
             "cat notes.md | lmx enqueue 'Summarise this' --model qwen --wait",
             "lmx enqueue 'Describe Ada.' --json-schema @person.json --wait",
+            "lmx enqueue 'What is the weather in Rome?' --tools @tools.json --wait",
+            "lmx enqueue 'Name a colour' -o min_p=0.1 -o dry_multiplier=0.8 --no-thinking",
             "lmx enqueue --file prompt.txt --idempotency-key job-17 --budget 0.05",
             """lmx enqueue --function count_words --input '{"args": ["a text"]}'""",
         ),
@@ -69,6 +71,28 @@ def enqueue(
             "--session", help="The conversation that this continues: its beginning is kept."
         ),
     ] = None,
+    tools: Annotated[
+        str | None,
+        typer.Option("--tools", help="Functions it may call, in OpenAI's form: JSON, or @FILE."),
+    ] = None,
+    tool_choice: Annotated[
+        str | None,
+        typer.Option("--tool-choice", help="auto, none, required, or the name of one of them."),
+    ] = None,
+    thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--thinking/--no-thinking", help="Reason before answering, where the model can."
+        ),
+    ] = None,
+    messages: Annotated[
+        str | None,
+        typer.Option("--messages", help="A whole conversation instead of a prompt: JSON or @FILE."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="Any other option of a call: min_p=0.1, top_k=20."),
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Complete the prompt as it is, without the chat template.")
     ] = False,
@@ -105,6 +129,7 @@ def enqueue(
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import parse_budget, parse_json, read_file, read_prompt
     from lmx.api.cli.waiting import finish, queued
+    from lmx.api.preflight import refuse_malformed
 
     amounts = parse_budget(budget or [])
     common: dict[str, Any] = {
@@ -120,8 +145,10 @@ def enqueue(
             finish(opened, task_id, timeout, as_json) if wait else queued(opened, task_id, as_json)
         return
     _refuse_without_function(input_)
-    text = read_prompt(prompt or [], file)
+    turns = None if messages is None else _conversation(messages, prompt, file, system, raw=raw)
+    text = "" if turns is not None else read_prompt(prompt or [], file)
     sampling: dict[str, Any] = {
+        **_options(option or []),
         "n_ctx": n_ctx,
         "temperature": temperature,
         "seed": seed,
@@ -129,9 +156,16 @@ def enqueue(
         "json_schema": None if json_schema is None else parse_json(json_schema, "--json-schema"),
         "grammar": None if grammar is None else read_file(grammar),
         "session": session_name,
+        "tools": None if tools is None else parse_json(tools, "--tools"),
+        "tool_choice": tool_choice,
+        "thinking": thinking,
     }
+    sampling = {name: value for name, value in sampling.items() if value is not None}
     with session() as opened:
         call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
+        if turns is not None:
+            call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
+        refuse_malformed(opened.connection, call["model"], {**call, **sampling})
         task_id = opened.client.generate(**call, **sampling, **common)
         finish(opened, task_id, timeout, as_json) if wait else queued(opened, task_id, as_json)
 
@@ -152,6 +186,36 @@ def _function_input(prompt: list[str] | None, text: str | None) -> Any:
             return call_input(args, kwargs)
         raise InvalidInput("in --input, args must be a list and kwargs an object")
     return call_input([body], {})
+
+
+def _options(words: list[str]) -> dict[str, Any]:
+    """The options given by --option NAME=VALUE."""
+    from lmx.api.cli.textinput import parse_call
+    from lmx.workflows.errors import InvalidInput
+    from lmx.workflows.generation import OPTIONS
+
+    rest, named = parse_call(words)
+    if rest:
+        raise InvalidInput(f"--option is {rest[0]!r}", hint="write it as NAME=VALUE: min_p=0.1")
+    if unknown := sorted(named.keys() - OPTIONS):
+        raise InvalidInput(
+            f"there is no option {unknown[0]!r} of a call", hint=", ".join(sorted(OPTIONS))
+        )
+    return named
+
+
+def _conversation(
+    messages: str, prompt: list[str] | None, file: Path | None, system: str | None, *, raw: bool
+) -> Any:
+    from lmx.api.cli.textinput import parse_json
+    from lmx.workflows.errors import InvalidInput
+
+    if prompt or file or system is not None or raw:
+        raise InvalidInput("give either --messages or a prompt, not both")
+    turns = parse_json(messages, "--messages")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise InvalidInput("--messages must be a list of objects with role and content")
+    return turns
 
 
 def _refuse_without_function(text: str | None) -> None:

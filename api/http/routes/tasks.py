@@ -10,6 +10,7 @@ from lmx.api.http.requests import FunctionTask, ModelCall, TaskRequest
 from lmx.api.http.responses import Cancelled, Input, Submitted, Task, task_of
 from lmx.api.http.services import Services, Shared
 from lmx.api.http.submit import Submit, submit_once
+from lmx.api.preflight import refuse_malformed
 from lmx.workflows import control, views
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
@@ -51,7 +52,13 @@ def _function_task(services: Services, body: FunctionTask, key: str | None) -> S
 
 
 def _model_call(services: Services, body: ModelCall, key: str | None) -> Submit:
-    messages = None if body.messages is None else [one.model_dump() for one in body.messages]
+    messages = (
+        None
+        if body.messages is None
+        else [one.model_dump(exclude_none=True) for one in body.messages]
+    )
+    with services.database.connect() as connection:
+        refuse_malformed(connection, body.model, body.model_dump(exclude_none=True))
     return lambda connection: services.client.generate(
         model=body.model,
         prompt=body.prompt,

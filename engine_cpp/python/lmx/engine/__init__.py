@@ -6,6 +6,7 @@ fit waits its turn; what can never fit is refused at once. See docs/engine.md.
 
 from lmx.engine._compat import check_llama_cpp
 from lmx.engine.answers import Delta, ToolCall
+from lmx.engine.chat_formats import ChatFeatures, chat_features
 from lmx.engine.devices import DeviceInfo, device_info
 from lmx.engine.engine import Engine
 from lmx.engine.errors import (
@@ -19,6 +20,7 @@ from lmx.engine.errors import (
     PromptTooLong,
 )
 from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
+from lmx.engine.forms import check_request
 from lmx.engine.planning import Fit, Job, Projection, Resident, StreamNeeds, fits_cap, plan
 from lmx.engine.prompts import tokenize
 from lmx.engine.request import Request, Result, TokenLogprob
@@ -29,6 +31,7 @@ check_llama_cpp()
 
 __all__ = [
     "Cancelled",
+    "ChatFeatures",
     "DeadlineExceeded",
     "Delta",
     "DeviceInfo",
@@ -53,6 +56,8 @@ __all__ = [
     "StreamNeeds",
     "TokenLogprob",
     "ToolCall",
+    "chat_features",
+    "check_request",
     "device_info",
     "estimate",
     "file_sha256",

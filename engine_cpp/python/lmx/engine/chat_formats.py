@@ -15,7 +15,7 @@ from typing import Any
 from lmx.engine import _core
 from lmx.engine.chat import render_chat
 from lmx.engine.child import Child, Overwhelmed
-from lmx.engine.conversation import Conversation
+from lmx.engine.conversation import Conversation, conversation
 from lmx.engine.errors import EngineError, InvalidRequest, ModelFileError
 from lmx.engine.files import ModelInfo
 
@@ -103,7 +103,26 @@ def is_available() -> bool:
     return find_spec("lmx.engine._chat") is not None
 
 
-def format_chat(info: ModelInfo, conversation: Conversation) -> ChatFormat:
+@dataclass(frozen=True, slots=True)
+class ChatFeatures:
+    """What a model's chat template can do."""
+
+    tools: bool = False
+    reasoning: bool = False
+
+
+def chat_features(info: ModelInfo) -> ChatFeatures:
+    """What the template of this model can do; nothing where it has none or it is broken."""
+    if info.chat_template is None or not is_available():
+        return ChatFeatures()
+    try:
+        answer = _ask_to_apply(info, conversation([{"role": "user", "content": "Hello"}]))
+    except EngineError:
+        return ChatFeatures()
+    return ChatFeatures(bool(answer.get("calls_tools")), bool(answer.get("thinks")))
+
+
+def format_chat(info: ModelInfo, chat: Conversation) -> ChatFormat:
     """The prompt for a conversation, by the template that the model file carries.
 
     Raises InvalidRequest when the template refuses it or knows no tools, ModelFileError when there
@@ -114,43 +133,47 @@ def format_chat(info: ModelInfo, conversation: Conversation) -> ChatFormat:
             f"{info.path}: carries no chat template; use prompt= instead of messages="
         )
     if not is_available():
-        return _without_library(info, conversation)
+        return _without_library(info, chat)
     try:
-        answer = _service.ask(
-            {
-                "do": "apply",
-                "template": info.chat_template,
-                "bos": info.bos,
-                "eos": info.eos,
-                "conversation": asdict(conversation),
-            }
-        )
+        answer = _ask_to_apply(info, chat)
     except Overwhelmed:
         raise InvalidRequest(
             f"{info.path}: its chat template takes too long or crashes with these messages; "
             "use prompt= instead of messages="
         ) from None
     if "error" in answer:
-        return _failed(info, conversation, str(answer["error"]))
-    return _format(info, conversation, answer)
+        return _failed(info, chat, str(answer["error"]))
+    return _format(info, chat, answer)
 
 
-def _failed(info: ModelInfo, conversation: Conversation, reason: str) -> ChatFormat:
+def _ask_to_apply(info: ModelInfo, chat: Conversation) -> dict[str, Any]:
+    return _service.ask(
+        {
+            "do": "apply",
+            "template": info.chat_template,
+            "bos": info.bos,
+            "eos": info.eos,
+            "conversation": asdict(chat),
+        }
+    )
+
+
+def _failed(info: ModelInfo, chat: Conversation, reason: str) -> ChatFormat:
     _, refused, said = reason.partition(_REFUSED)
     if refused:
         complaint = said.partition("\n")[0]
         raise InvalidRequest(f"the model's chat template refuses the messages: {complaint}")
-    if conversation.calls_tools or conversation.has_tool_messages:
+    if chat.calls_tools or chat.has_tool_messages:
         raise InvalidRequest(
             f"{info.path}: its chat template cannot be used with tools: "
             + " ".join(reason.split())[-300:]
         )
-    return _without_library(info, conversation)
+    return _without_library(info, chat)
 
 
-def _format(info: ModelInfo, conversation: Conversation, answer: dict[str, Any]) -> ChatFormat:
-    must_call = conversation.tool_choice == "required"
-    if conversation.calls_tools and not answer["calls_tools"]:
+def _format(info: ModelInfo, chat: Conversation, answer: dict[str, Any]) -> ChatFormat:
+    must_call = chat.tool_choice == "required"
+    if chat.calls_tools and not answer["calls_tools"]:
         raise InvalidRequest(f"{info.path}: its chat template knows no tools; leave out tools=")
     if must_call and answer["rules"] is None:
         raise InvalidRequest(
@@ -163,7 +186,7 @@ def _format(info: ModelInfo, conversation: Conversation, answer: dict[str, Any])
     is_open = bool(start) and opening.rstrip().endswith(start)
     ends = answer["thinking_ends"]
     parser = None
-    if answer["parser"] and (answer["thinks"] or conversation.calls_tools):
+    if answer["parser"] and (answer["thinks"] or chat.calls_tools):
         key = hashlib.sha256(f"{answer['kind']}\0{opening}\0{answer['parser']}".encode())
         marks = (start, *ends, *answer["preserved"], *answer["stops"])
         parser = Parser(answer["kind"], answer["parser"], opening, key.hexdigest(), marks)
@@ -176,19 +199,19 @@ def _format(info: ModelInfo, conversation: Conversation, answer: dict[str, Any])
         answer["preserved"] if parser else (),
         answer["stops"],
         ends[0].strip() if is_open and ends else "",
-        conversation.calls_tools,
+        chat.calls_tools,
         parser,
     )
 
 
-def _without_library(info: ModelInfo, conversation: Conversation) -> ChatFormat:
+def _without_library(info: ModelInfo, chat: Conversation) -> ChatFormat:
     """Plain messages through jinja2. Raises InvalidRequest for tools."""
-    if conversation.calls_tools:
+    if chat.calls_tools:
         raise InvalidRequest(
             "tools need libllama-common, which is not installed beside llama-cpp-python"
         )
     assert info.chat_template is not None
-    plain = [{"role": m["role"], "content": m["content"]} for m in conversation.messages]
+    plain = [{"role": m["role"], "content": m["content"]} for m in chat.messages]
     return ChatFormat(
         render_chat(
             info.chat_template,

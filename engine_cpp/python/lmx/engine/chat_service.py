@@ -52,21 +52,28 @@ def _apply(template: str, bos: str, eos: str, conversation: dict[str, Any]) -> d
     parallel = conversation["parallel"]
     if parallel is None:
         parallel = capabilities.get("supports_parallel_tool_calls", False)
-    form = known.apply(
-        _chat.Conversation(
-            [_message(message) for message in conversation["messages"]],
-            [_chat.Tool(**tool) for tool in conversation["tools"]],
-            _chat.ToolChoice[conversation["tool_choice"]],
-            parallel,
-            conversation["thinking"] is not False,
-            conversation["options"],
+
+    def applied(choice: str) -> _chat.ChatFormat:
+        return known.apply(
+            _chat.Conversation(
+                [_message(message) for message in conversation["messages"]],
+                [_chat.Tool(**tool) for tool in conversation["tools"]],
+                _chat.ToolChoice[choice],
+                parallel,
+                conversation["thinking"] is not False,
+                conversation["options"],
+            )
         )
-    )
-    wants_rules = conversation["tools"] and form.grammar
+
+    form = applied(conversation["tool_choice"])
+    rules = _core.parse_gbnf(form.grammar) if conversation["tools"] and form.grammar else None
+    mark = ""
+    if conversation["tool_choice"] == "required" and rules is not None and not form.thinks:
+        mark = _first_mark(rules, form.generation_prompt, applied("auto").triggers)
     return {
-        "prompt": form.prompt,
-        "generation_prompt": form.generation_prompt,
-        "rules": _core.parse_gbnf(form.grammar) if wants_rules else None,
+        "prompt": form.prompt + mark,
+        "generation_prompt": form.generation_prompt + mark,
+        "rules": rules,
         "lazy": form.grammar_is_lazy,
         "triggers": form.triggers,
         "preserved": form.preserved,
@@ -78,6 +85,18 @@ def _apply(template: str, bos: str, eos: str, conversation: dict[str, Any]) -> d
         "parser": form.parser,
         "calls_tools": capabilities.get("supports_tool_calls", False),
     }
+
+
+def _first_mark(rules: Any, opening: str, marks: list[str]) -> str:
+    """The mark that begins a call, if one can be written for the model right after the opening.
+
+    Otherwise the library lets a model talk for as long as it likes before the call it must make.
+    """
+    if marks:
+        grammar = _core.Grammar(rules)
+        if grammar.allows((opening + marks[0]).encode()):
+            return marks[0]
+    return ""
 
 
 def _message(message: dict[str, Any]) -> _chat.ChatMessage:

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
 from lmx.engine.answers import Reading
-from lmx.engine.conversation import Message, ToolChoice, ToolSpec, conversation
+from lmx.engine.conversation import Message, ToolChoice, ToolSpec
 from lmx.engine.errors import EngineError, InvalidRequest, NeverFits, NoRoom
 from lmx.engine.files import (
     Estimate,
@@ -23,9 +23,9 @@ from lmx.engine.files import (
     resolve,
     to_estimate,
 )
-from lmx.engine.forms import constraint_of
+from lmx.engine.forms import form_of
 from lmx.engine.planning import Fit, Projection, to_fit
-from lmx.engine.prompts import encodable, given_text
+from lmx.engine.prompts import encodable
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
 from lmx.engine.views import LedgerEntry, Snapshot
@@ -135,31 +135,35 @@ class Engine:
         larger than the cap.
         """
         info = inspect_model(model)
-        chat = None
-        if messages is not None:
-            chat = conversation(
-                messages, tools, tool_choice, parallel_tool_calls, thinking, template_options
-            )
-        elif tools or template_options:
-            raise InvalidRequest("tools and template options need messages=")
-        given = given_text(info, prompt, chat)
+        form = form_of(
+            info,
+            prompt=prompt,
+            messages=messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            thinking=thinking,
+            template_options=template_options,
+            grammar=grammar,
+            json_schema=json_schema,
+            stop=stop,
+        )
+        given = form.chat
         if not 0 < max_tokens < 2**32:
             raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
         if logprobs is not None and not 0 <= logprobs <= MAX_LOGPROBS:
             raise InvalidRequest(f"logprobs is {logprobs} but must be from 0 to {MAX_LOGPROBS}")
         if not 0 < max_unread < 2**63:
             raise InvalidRequest(f"max_unread is {max_unread} but must be 1 or more")
-        stops = [encodable(word) for word in ([stop] if isinstance(stop, str) else stop)]
-        constraint = constraint_of(given, grammar, json_schema, stops)
         request = self._core.submit(
             info.path,
             given.prompt,
             max_tokens,
             context_spec(n_ctx, 1, kv_type, N_UBATCH, flash_attn),
             (sampling or Sampling()).to_core(),
-            [*stops, *given.stops],
+            form.stops,
             deadline_s,
-            constraint,
+            form.constraint,
             list(given.preserved),
             logprobs,
             encodable(session or ""),
