@@ -144,12 +144,13 @@ void bind_engine(nb::module_& module) {
       .def(
           "__init__",
           [](Engine* self, std::string device, std::optional<Bytes> cap, std::int32_t threads,
-             std::uint32_t max_slots, double patience_s, std::uint32_t deterministic_batch,
-             std::optional<Bytes> host_bytes, std::string spill_dir, Bytes spill_bytes) {
-            new (self) Engine({std::move(device), cap, threads, max_slots, patience_s,
+             std::uint32_t max_slots, double patience_s, double quantum_s,
+             std::uint32_t deterministic_batch, std::optional<Bytes> host_bytes,
+             std::string spill_dir, Bytes spill_bytes) {
+            new (self) Engine({std::move(device), cap, threads, max_slots, patience_s, quantum_s,
                                deterministic_batch, host_bytes, std::move(spill_dir), spill_bytes});
           },
-          "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a,
+          "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a, "quantum_s"_a,
           "deterministic_batch"_a, "host_bytes"_a.none(), "spill_dir"_a, "spill_bytes"_a)
       .def(
           "submit",

@@ -47,6 +47,6 @@ TEST("an exact prefill stops at the multiples of a chunk, and goes one by one be
 }
 
 TEST("a quantum is long beside what moving costs") {
-  CHECK(quantum_s(0.001) == 2);
-  CHECK(quantum_s(1) == 20);
+  CHECK(quantum_s(2, 0.001) == 2);
+  CHECK(quantum_s(2, 1) == 20);
 }

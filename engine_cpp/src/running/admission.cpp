@@ -277,7 +277,7 @@ std::vector<Job> Scheduler::queued_jobs() const {
     }
   };
   for (const Waiting& waiting : queue_) {
-    if (waiting.fetching_until > now) continue;
+    if (waiting.fetching_until > now || waiting.request->throttled()) continue;
     const RequestSpec& spec = waiting.spec();
     add_holds_before(waiting.since);
     jobs.push_back({.id = std::to_string(spec.id),

@@ -177,6 +177,7 @@ void Context::advance(Step& step) {
     if (slot.batched == 0) continue;
     const std::uint32_t from = slot.n_past;
     slot.n_past += slot.batched;
+    slot.last_used = Clock::now();
     if (slot.batched > 1 || !slot.streaming()) {
       const std::uint32_t prompt = slot.generation->prompt_size();
       step.prefill_tokens += std::min(slot.n_past, prompt) - std::min(from, prompt);

@@ -23,6 +23,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const Device& d
           .threads = options.threads,
           .max_slots = options.max_slots,
           .patience_s = options.patience_s,
+          .quantum_s = options.quantum_s,
           .exact_batch = options.deterministic_batch,
           .host_bytes = options.host_bytes.value_or(default_host_bytes(device, cap)),
           .spill_dir = options.spill_dir,

@@ -34,10 +34,9 @@ std::uint32_t exact_bite(std::uint32_t n_past, std::uint32_t prompt, std::uint32
   return std::min(chunk - n_past % chunk, prompt - n_past);
 }
 
-double quantum_s(double swap_s) {
-  constexpr double kLeast_s = 2;
+double quantum_s(double least_s, double swap_s) {
   constexpr double kTimesSwap = 20;
-  return std::max(kLeast_s, kTimesSwap * swap_s);
+  return std::max(least_s, kTimesSwap * swap_s);
 }
 
 }  // namespace lmx

@@ -85,10 +85,12 @@ void Scheduler::run() {
     if (!to_forget_.empty()) forget_parked();
     fetch_for_new();
     if (files_changed_.exchange(false)) fetched();
-    if (changed_ || (!anything_runnable() && anybody_waits())) {
+    const bool look = time_to_look();
+    if (changed_ || look || (!anything_runnable() && anybody_waits())) {
       changed_ = false;
       if (anybody_waits()) stepped_at_.reset();  // starting something is not overhead
       admit(lock);
+      if (look && make_way(lock)) admit(lock);
     }
     if (anything_runnable()) {
       step_next(lock);
@@ -135,6 +137,9 @@ std::optional<Clock::time_point> Scheduler::next_wake() const {
   for (const Waiting& waiting : queue_) {
     if (waiting.fetching_until > Clock::now()) no_later_than(waiting.fetching_until);
   }
+  // What runs may be held up by slow readers only; it gives way to those who wait.
+  const auto active = [](const auto& context) { return context->active() > 0; };
+  if (anybody_waits() && std::ranges::any_of(contexts_, active)) no_later_than(next_look_);
   // Nothing tells when another process frees memory of a GPU.
   constexpr auto kForeignPoll = std::chrono::milliseconds(200);
   if (anybody_waits() && !options_.device.is_cpu) no_later_than(Clock::now() + kForeignPoll);

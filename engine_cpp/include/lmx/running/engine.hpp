@@ -18,6 +18,7 @@ struct EngineOptions {
   std::int32_t threads = 1;
   std::uint32_t max_slots = 8;
   double patience_s = 1.0;
+  double quantum_s = 2.0;
   std::uint32_t deterministic_batch = 1;  // as many as were proven to leave the bits as they are
   std::optional<Bytes> host_bytes;        // for sequences in no slot; see default_host_bytes()
   std::string spill_dir;                  // empty: they are never written to disk

@@ -32,6 +32,6 @@ std::uint32_t exact_bite(std::uint32_t n_past, std::uint32_t prompt, std::uint32
 
 // Seconds that a request may run before it gives way to one that waits, given what it costs to
 // move its keys and values out and in again.
-double quantum_s(double swap_s);
+double quantum_s(double least_s, double swap_s);
 
 }  // namespace lmx

@@ -35,6 +35,7 @@ struct SchedulerOptions {
   std::int32_t threads = 1;
   std::uint32_t max_slots = 8;    // sequences of one context
   double patience_s = 1.0;        // wait after which later requests may not overtake
+  double quantum_s = 2.0;         // that a request runs at least before it gives way
   std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
   Bytes host_bytes = 0;           // of host memory, for sequences that are in no slot
   std::filesystem::path spill_dir;
@@ -138,6 +139,13 @@ class Scheduler {
   bool grant(const Decision& decision, Lock& lock);
   void start(Waiting waiting, const Decision& decision, Lock& lock);
   void place(Waiting waiting, Context& context, Lock& lock);
+  bool time_to_look();
+  bool may_be_suspended(const Context& context, const Slot& slot) const;
+  std::vector<Resident> residents_but_preemptible() const;
+  bool make_way(Lock& lock);
+  bool suspend_for(const Decision& decision, const Job& job, Lock& lock);
+  std::uint32_t longest_running(const Context& context) const;
+  void suspend(Context& context, std::uint32_t slot, const std::string& reason, Lock& lock);
   void fetch_for_new();
   void fetched();
   void note_moves();
@@ -188,6 +196,7 @@ class Scheduler {
   RecentWork recent_;
   std::optional<Clock::time_point> stepped_at_;  // end of the last decode, if one follows it
   std::uint64_t contexts_made_ = 0;
+  Clock::time_point next_look_{};
   bool changed_ = false;  // something that may let a waiting request start
   bool closed_ = false;
 

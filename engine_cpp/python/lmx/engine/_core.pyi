@@ -340,6 +340,7 @@ class Engine:
         threads: int,
         max_slots: int,
         patience_s: float,
+        quantum_s: float,
         deterministic_batch: int,
         host_bytes: int | None,
         spill_dir: str,

@@ -44,7 +44,8 @@ class Engine:
     that this process may use, less one: all threads wait for the slowest, so a core that other
     processes need as well makes generation many times slower. ``max_slots`` limits the sequences
     of one context. A request that has waited for more than ``patience_s`` seconds is not overtaken
-    any more by smaller ones.
+    any more by smaller ones; running ones that have had ``quantum_s`` seconds (or 20 times what
+    moving them costs) are suspended for it, and go on later.
 
     What sessions have computed and has no place on the device is kept in ``host_bytes`` of host
     memory (by default half of it beside a GPU, what the cap leaves of it on the CPU) and, with
@@ -61,6 +62,7 @@ class Engine:
         *,
         max_slots: int = 8,
         patience_s: float = 1.0,
+        quantum_s: float = 2.0,
         deterministic_batch: int = 1,
         host_bytes: int | None = None,
         spill_dir: StrPath | None = None,
@@ -81,6 +83,7 @@ class Engine:
             max(1, cpu_count() - 1) if threads is None else threads,
             max_slots,
             patience_s,
+            quantum_s,
             deterministic_batch,
             host_bytes,
             "" if spill_dir is None else os.fspath(spill_dir),
@@ -114,6 +117,7 @@ class Engine:
         session: str | None = None,
         mode: Mode = "throughput",
         max_unread: int = 65536,
+        n_ubatch: int = N_UBATCH,
     ) -> Request:
         """Queues a generation and returns at once; it starts when the memory for it is there.
 
@@ -130,6 +134,7 @@ class Engine:
         before is not computed again. With ``mode="deterministic"`` the same request gives the same
         bits whatever else runs, at the price of a decode of its own for each token. A text that
         is read in pieces is held up while ``max_unread`` bytes of it have not been taken.
+        ``n_ubatch`` tokens of a prompt are decoded at once; fewer need less memory.
 
         Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
         larger than the cap.
@@ -159,7 +164,7 @@ class Engine:
             info.path,
             given.prompt,
             max_tokens,
-            context_spec(n_ctx, 1, kv_type, N_UBATCH, flash_attn),
+            context_spec(n_ctx, 1, kv_type, n_ubatch, flash_attn),
             (sampling or Sampling()).to_core(),
             form.stops,
             deadline_s,
