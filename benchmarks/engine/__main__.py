@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.engine import booked, chat, decode, loading, overhead, table, three_models
+from benchmarks.engine import booked, chat, decode, loading, overhead, swap, table, three_models
 from benchmarks.engine.settings import Settings
 from benchmarks.engine.yardsticks import Yardsticks, build
 
@@ -17,6 +17,7 @@ _WIDTH = 160
 _MEASUREMENTS: dict[str, Callable[[Settings, Yardsticks], list[table.Row]]] = {
     "decode": decode.measure,
     "chat": chat.measure,
+    "swap": swap.measure,
     "three-models": three_models.measure,
     "bytes": booked.measure,
     "overhead": overhead.measure,

@@ -20,6 +20,9 @@ def always(snapshot: Snapshot) -> list[str]:
     entries = sum(entry["bytes"] for entry in snapshot["ledger"])
     if entries != snapshot["used"]:
         faults.append(f"the ledger's entries are {entries}, its sum {snapshot['used']}")
+    host = snapshot["host"]
+    if host["used"] > host["cap"]:
+        faults.append(f"booked {host['used']} of host memory over {host['cap']}")
     return faults
 
 

@@ -44,7 +44,7 @@ class Soak:
         child = _Child(self._setup_file, life=sum(self.ends.values()))
         try:
             while not self.faults:
-                end = self._rng.choice(("drain", "drain", "close", "kill"))
+                end = self._rng.choice(("drain", "close", "kill"))
                 seconds = self._rng.uniform(*_BOUT_S)
                 last = time.monotonic() + seconds >= until
                 self._follow(child, min(time.monotonic() + seconds, until))

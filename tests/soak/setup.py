@@ -73,8 +73,8 @@ class Setup:
 
 
 def make_world(name: str, models: list[Path], large: Path | None) -> World:
-    """Room for the largest of the models and half of the next, and for a few conversations each in
-    host memory and on disk."""
+    """Room for the largest of the models and half of the next, for one whole context in host memory
+    and for two on disk."""
     needs = sorted(estimate(model, n_ctx=1024).total_bytes for model in models)
     large = large if "streaming" in ENGINE else None
     master = estimate(large, n_ctx=1024).weights_bytes if large else 0
@@ -84,6 +84,6 @@ def make_world(name: str, models: list[Path], large: Path | None) -> World:
         models=[str(model) for model in models],
         large=str(large) if large else None,
         cap=needs[-1] + needs[-2] // 2,
-        host_bytes=3 * kv + master,
-        spill_bytes=4 * kv,
+        host_bytes=kv + master,
+        spill_bytes=2 * kv,
     )

@@ -22,6 +22,7 @@ def snapshot(**changes: Any) -> Snapshot:
         "models": [{"id": "a.gguf"}],
         "contexts": [{"id": "context 1", "active": 0}],
         "requests": [],
+        "host": {"cap": 50, "used": 40},
     }
     return cast(Snapshot, plain | changes)
 
@@ -32,6 +33,7 @@ def test_an_engine_with_nothing_but_residents_is_at_rest() -> None:
 
 def test_more_than_the_cap_is_reported() -> None:
     assert "over the cap of 25" in checks.always(snapshot(cap=25))[0]
+    assert "host memory over 50" in checks.always(snapshot(host={"cap": 50, "used": 51}))[0]
 
 
 def test_a_forgotten_request_hold_or_slot_is_reported() -> None:

@@ -155,3 +155,4 @@ class Snapshot(TypedDict):
     events: list[Event]
     totals: Totals
     rates: Rates
+    host: HostView
