@@ -13,6 +13,9 @@ from lmx.workflows.limits.pool import read_limits, read_pool
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 
+#: Where a clock that runs at our own rate is taken to have begun.
+EPOCH: Final = "2000-01-01T00:00:00Z"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
@@ -28,7 +31,7 @@ class PoolSpec:
     model_group: str
     limits: Sequence[Mapping[str, Any]]
     clock_rate: float = 1.0
-    clock_origin: str = "2000-01-01T00:00:00Z"
+    clock_origin: str = EPOCH
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from lmx.api.cli.commands import (
     limits,
     models,
     observe,
+    rehearse,
     run,
     service,
     submit,
@@ -46,6 +47,7 @@ for group in (
     vram,
     doctor,
     demo,
+    rehearse,
 ):
     group.add_to(app)
 version.add_to(app)

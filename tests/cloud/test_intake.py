@@ -106,11 +106,12 @@ def test_no_pool_takes_the_slots_that_another_can_use(pools: Pools) -> None:
 def test_a_pool_that_waits_is_left_alone_until_it_may_go_on(pools: Pools) -> None:
     pool = pools.pool("haiku", {**hourly(1), "period_s": 0.2, "jitter_s": 0.0})
     pools.call(pool, 2)
-    assert len(pools.claim()) == 1
+    lease = pools.claim()[0]
     updated = "SELECT updated_at FROM lmx.pools"
     left_at = pools.hands.value(updated)
     assert pools.claim() == []
     assert pools.hands.value(updated) == left_at
+    pools.finish(lease)
     pools.conn.execute("SELECT pg_sleep(%s)", [max(pools.waits)])
     assert len(pools.claim()) == 1
 

@@ -1,5 +1,6 @@
 """What a pool lets start, and how news of the provider changes it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,6 +125,15 @@ def test_after_an_outage_one_probe_goes_first() -> None:
     assert decision.wait is not None
     assert "probe" in decision.wait.reason
     assert admitted(after(decision.pool, News("succeeded", 6.0, 50)), 6.0) == 10
+
+
+def test_a_call_that_is_on_its_way_for_longer_than_the_window_still_counts() -> None:
+    costs = {"requests": 1, "input_tokens": 900}
+    unheard = replace(pool(), flying=[(0.0, costs, None)])
+    assert len(admit(unheard, 300.0, calls(5, tokens=60)).admitted) == 1
+    heard = replace(pool(), flying=[(0.0, costs, 250.0)])
+    assert len(admit(heard, 300.0, calls(5, tokens=60)).admitted) == 1
+    assert len(admit(heard, 313.0, calls(5, tokens=60)).admitted) == 5
 
 
 def test_a_spend_limit_holds_until_the_month_has_ended() -> None:

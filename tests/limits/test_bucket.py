@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmx.workflows.limits.bucket import Bucket
-from lmx.workflows.limits.meter import State
+from lmx.workflows.limits.meter import Charge, State
 
 #: Exact in binary, so that a level can be compared with another path to the same level.
 STEP = 0.25
@@ -116,7 +116,7 @@ def test_a_corrected_estimate_leaves_the_level_that_the_real_amount_would_have_l
             state = bucket.charge(state, now, estimate)
             ideal = bucket.charge(ideal, now, amount)
         else:
-            state = bucket.correct(state, now, charged_at, amount - estimate)
+            state = bucket.correct(state, now, Charge(charged_at, now, estimate), amount)
         assert bucket.usage(state, now).used >= bucket.usage(ideal, now).used - 1e-6
 
 
@@ -124,7 +124,7 @@ def test_all_of_an_overestimate_comes_back_while_the_bucket_is_busy() -> None:
     bucket = Bucket(limit=60)
     state: State = bucket.charge({}, 0.0, 30)
     state = bucket.charge(state, 1.0, 20)
-    state = bucket.correct(state, 5.0, charged_at=1.0, delta=-15)
+    state = bucket.correct(state, 5.0, Charge(1.0, 1.0, 20), 5)
     assert bucket.usage(state, 5.0).used == pytest.approx(30 + 20 - 15 - 5)
 
 
@@ -132,7 +132,7 @@ def test_an_overestimate_that_has_drained_does_not_come_back() -> None:
     bucket = Bucket(limit=60)
     state: State = bucket.charge({}, 0.0, 30)
     state = bucket.charge(state, 100.0, 10)
-    state = bucket.correct(state, 100.0, charged_at=0.0, delta=-25)
+    state = bucket.correct(state, 100.0, Charge(0.0, 0.0, 30), 5)
     assert bucket.usage(state, 100.0).used == pytest.approx(10)
 
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from lmx.workflows.limits.day import Day
+from lmx.workflows.limits.meter import Charge
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 HOUR = 3600.0
@@ -40,8 +41,14 @@ def test_a_correction_of_yesterday_changes_nothing_today() -> None:
     noon = at("2026-07-01T12:00:00")
     state = day.charge({}, noon, 3)
     state = day.charge(state, noon + 24 * HOUR, 4)
-    assert day.usage(day.correct(state, noon + 24 * HOUR, noon, -3), noon + 24 * HOUR).used == 4
-    corrected = day.correct(state, noon + 24 * HOUR, noon + 23 * HOUR, -3)
+    assert (
+        day.usage(
+            day.correct(state, noon + 24 * HOUR, Charge(noon, noon, 3), 0), noon + 24 * HOUR
+        ).used
+        == 4
+    )
+    earlier = Charge(noon + 23 * HOUR, noon + 23 * HOUR, 3)
+    corrected = day.correct(state, noon + 24 * HOUR, earlier, 0)
     assert day.usage(corrected, noon + 24 * HOUR).used == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmx.workflows.limits.meter import State
+from lmx.workflows.limits.meter import Charge, State
 from lmx.workflows.limits.window import Window
 
 
@@ -60,14 +60,49 @@ def test_a_busy_window_uses_nearly_the_whole_limit() -> None:
     assert 0.95 * 60 * 300 < passed <= 60 * 300
 
 
-def test_a_correction_counts_where_the_estimate_did_and_not_after_it_has_left() -> None:
+def test_what_was_used_counts_from_when_the_provider_was_first_heard() -> None:
     window = Window(limit=100)
     state = window.charge({}, 1000.0, 80)
-    state = window.correct(state, 1030.0, charged_at=1000.0, delta=-50)
+    state = window.correct(state, 1030.0, Charge(1000.0, 1020.0, 80), 30)
     assert window.usage(state, 1030.0).used == 30
-    state = window.correct(state, 1030.0, charged_at=1000.0, delta=20)
-    assert window.usage(state, 1030.0).used == 50
-    assert window.correct(state, 1200.0, charged_at=1000.0, delta=20) == {}
+    assert window.usage(state, 1079.0).used == 30
+    assert window.usage(state, 1082.0).used == 0
+
+
+def test_a_correction_after_everything_has_left_the_window_changes_nothing() -> None:
+    window = Window(limit=100)
+    state = window.charge({}, 1000.0, 80)
+    assert window.correct(state, 1200.0, Charge(1000.0, 1001.0, 80), 100) == {}
+
+
+@given(
+    limit=st.integers(1, 60),
+    calls=st.lists(
+        st.tuples(st.floats(0, 8), st.integers(1, 40), st.floats(0, 25), st.floats(0, 25)),
+        max_size=60,
+    ),
+)
+def test_no_minute_sees_more_even_if_requests_take_long_to_arrive(
+    limit: int, calls: list[tuple[float, int, float, float]]
+) -> None:
+    """Each call is (pause, amount, seconds on its way, seconds from arrival to first answer)."""
+    window = Window(limit)
+    state: State = {}
+    now, arrivals = 1e9, list[tuple[float, int]]()
+    answers: list[tuple[float, Charge]] = []
+    for pause, amount, on_its_way, answering in calls:
+        now += pause
+        for heard_at, charge in sorted(answers, key=lambda one: one[0]):
+            if heard_at <= now:
+                state = window.correct(state, heard_at, charge, charge.amount)
+        answers = [one for one in answers if one[0] > now]
+        if window.wait(state, now, amount) > 0:
+            continue
+        state = window.charge(state, now, amount)
+        heard_at = now + on_its_way + answering
+        arrivals.append((now + on_its_way, amount))
+        answers.append((heard_at, Charge(now, heard_at, amount)))
+    assert fullest_period(arrivals, 60.0) <= limit
 
 
 def test_the_state_stays_as_small_as_the_window() -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 
 from lmx.workers.cloud import outcome
 from lmx.workers.cloud.answer import Answer, Question
@@ -15,6 +16,31 @@ from lmx.workflows.operations import Operation
 from lmx.workflows.providers.pricing import Prices
 
 log = logging.getLogger("lmx.cloud")
+
+
+class _Ear:
+    """Hears of a call as it goes on: shows its progress, and knows when it first heard anything."""
+
+    def __init__(self, execution: Execution, place: Place) -> None:
+        self._task, self._model, self._charged = execution.task, place.model, place.charged
+        self._first: float | None = None
+        self._task.report(phase="asked", model=self._model)
+
+    def hears(self, pieces: int) -> None:
+        """So many pieces of the answer have come."""
+        if self._first is None:
+            self._first = monotonic()
+        self._task.report(
+            phase="answering",
+            tokens=pieces,
+            model=self._model,
+            first_token_s=round(self.heard_after_s(), 3),
+        )
+
+    def heard_after_s(self) -> float:
+        """Seconds from the charge to the first that was heard, at the latest until now."""
+        heard = monotonic() if self._first is None else self._first
+        return heard - self._charged
 
 
 @dataclass(slots=True)
@@ -29,24 +55,16 @@ class Calls:
         """Make the call; what the provider refuses becomes part of the outcome."""
         lease = execution.task.lease
         place = self.place(lease.task_id)
+        ear = _Ear(execution, place)
         try:
             if place.never is not None:
                 raise ProviderError(Failure.TOO_LONG, place.never)
-            answer = await self._ask(execution, place)
+            question = Question.read({**lease.input, "model": place.model})
+            answer = await self.providers[_account_of(place)].ask(question, ear.hears)
         except ProviderError as error:
             log.info("task %s: %s: %s", lease.task_id, error.failure.value, error)
-            return outcome.failed(lease, error)
-        return outcome.answered(lease, answer, self._cost(place, answer))
-
-    async def _ask(self, execution: Execution, place: Place) -> Answer:
-        task = execution.task
-        question = Question.read({**task.lease.input, "model": place.model})
-
-        def progress(tokens: int) -> None:
-            task.report(phase="answering", tokens=tokens, model=place.model)
-
-        task.report(phase="asked", model=place.model)
-        return await self.providers[_account_of(place)].ask(question, progress)
+            return outcome.failed(lease, error, ear.heard_after_s())
+        return outcome.answered(lease, answer, self._cost(place, answer), ear.heard_after_s())
 
     def _cost(self, place: Place, answer: Answer) -> int:
         price = self.prices.find(place.model, answer.tokens.prompt, datetime.now(UTC))

@@ -4,7 +4,8 @@ A pool that must wait says until when, and is left alone until then; the others 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
@@ -13,7 +14,7 @@ from lmx.workers.intake import Intake
 from lmx.workflows.lease import Lease
 from lmx.workflows.limits.admission import Admission, Call, admit
 from lmx.workflows.limits.folding import Folded, News, fold
-from lmx.workflows.limits.pool import read_pool, write_state
+from lmx.workflows.limits.pool import Flying, read_pool, write_state
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 
@@ -23,7 +24,10 @@ _BREATH_S: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """A locked pool, with its news and its waiting calls; `now` is the time on its clock."""
+    """A locked pool, with its news and its waiting calls; `now` is the time on its clock.
+
+    `flying` are the calls on their way.
+    """
 
     id: int
     name: str
@@ -33,10 +37,11 @@ class PoolRow:
     now: float
     news: Sequence[tuple[str, float, int | None, Mapping[str, Any]]]
     waiting: Sequence[tuple[int, str, Mapping[str, int]]]
+    flying: Sequence[Flying]
 
     def fold(self) -> Folded:
         """The pool with its news folded in."""
-        pool = read_pool(self.limits, self.state)
+        pool = replace(read_pool(self.limits, self.state), flying=self.flying)
         return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
 
 
@@ -44,11 +49,13 @@ class PoolRow:
 class Place:
     """Where a claimed call goes: the pool by its name, and the model.
 
-    `never` says why its pool can never let it start; such a call is claimed to fail.
+    `charged` is this process's monotonic clock just before the pool was charged. `never` says why
+    its pool can never let it start; such a call is claimed to fail.
     """
 
     pool: str
     model: str
+    charged: float
     never: str | None = None
 
 
@@ -69,9 +76,10 @@ class CloudIntake(Intake):
         ids = [row[0] for row in locked.fetchall()]
         if not ids:
             return list
+        before = monotonic()
         found = conn.execute(statement("read_pools"), {"ids": ids, "limit": slots}, prepare=True)
         pools = [PoolRow(*row) for row in found.fetchall()]
-        chosen, written = self._admit(pools, slots)
+        chosen, written = self._admit(pools, slots, before)
         conn.execute(statement("write_pools"), {"pools": encode(written)}, prepare=True)
         return self._claim_chosen(conn, chosen) if chosen else list
 
@@ -80,7 +88,7 @@ class CloudIntake(Intake):
         return self._places.pop(task_id)
 
     def _admit(
-        self, pools: Sequence[PoolRow], slots: int
+        self, pools: Sequence[PoolRow], slots: int, before: float
     ) -> tuple[list[int], list[dict[str, Any]]]:
         """Decide for each pool; no pool takes the slots that another one could use."""
         chosen: list[int] = []
@@ -92,7 +100,8 @@ class CloudIntake(Intake):
             decision = admit(folded.pool, row.now, calls)
             models = {task: model for task, model, _ in row.waiting}
             for task in (*decision.admitted, *decision.never):
-                self._places[task] = Place(row.name, models[task], decision.never.get(task))
+                never = decision.never.get(task)
+                self._places[task] = Place(row.name, models[task], before, never)
                 chosen.append(task)
             written.append(self._written(row, folded, decision))
         return chosen, written

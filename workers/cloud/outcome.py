@@ -1,5 +1,6 @@
 """The operations that record a cloud call's end: result, cost, and news for its pool. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from lmx.workers import outcome
@@ -14,8 +15,8 @@ _FIRST_DELAY_S: Final = 1.0
 _LONGEST_DELAY_S: Final = 60.0
 
 
-def answered(lease: Lease, answer: Answer, cost: int) -> list[Operation]:
-    """The call succeeded and cost `cost` nano-dollars."""
+def answered(lease: Lease, answer: Answer, cost: int, heard_after_s: float) -> list[Operation]:
+    """The call succeeded, cost `cost` nano-dollars, and began to be answered after so long."""
     tokens = answer.tokens
     usage = {
         "model": answer.model,
@@ -38,7 +39,7 @@ def answered(lease: Lease, answer: Answer, cost: int) -> list[Operation]:
         done.costs = {USD: cost, **_counted(answer), ALL_OTHERS: 0}
     done.closes = lease.budgeted
     done.news = [
-        {"kind": "used", "data": {"real": metered(answer, cost)}},
+        _used(metered(answer, cost), heard_after_s),
         {"kind": "succeeded", "data": {}},
     ]
     if answer.told:
@@ -63,8 +64,12 @@ def _counted(answer: Answer) -> dict[str, int]:
     return {"tokens": answer.tokens.prompt + answer.tokens.output, "calls": 1}
 
 
-def failed(lease: Lease, error: ProviderError) -> list[Operation]:
-    """The call failed for a reason that the provider, or the way to it, gave."""
+def _used(real: Mapping[str, int], heard_after_s: float) -> dict[str, Any]:
+    return {"kind": "used", "data": {"real": real, "heard_after_s": round(heard_after_s, 4)}}
+
+
+def failed(lease: Lease, error: ProviderError, heard_after_s: float) -> list[Operation]:
+    """The call failed, after so long, for a reason that the provider, or the way to it, gave."""
     meaning = error.meaning
     told = {"kind": error.failure.value, "type": "ProviderError", "message": str(error)}
     if meaning.again:
@@ -79,11 +84,11 @@ def failed(lease: Lease, error: ProviderError) -> list[Operation]:
         end.event = {"kind": "retry", "data": {"attempt": lease.attempts + 1, **told}}
     if lease.budgeted and not meaning.again:
         end.costs = {ALL_OTHERS: None if meaning.billed else 0}
-    end.news = _news(error)
+    end.news = _news(error, heard_after_s)
     return [end]
 
 
-def _news(error: ProviderError) -> list[dict[str, Any]]:
+def _news(error: ProviderError, heard_after_s: float) -> list[dict[str, Any]]:
     news: list[dict[str, Any]] = []
     if error.told:
         news.append({"kind": "told", "data": {"limits": error.told}})
@@ -105,5 +110,5 @@ def _news(error: ProviderError) -> list[dict[str, Any]]:
     else:
         news.append({"kind": "succeeded", "data": {}})  # the provider answered: it is well
     if not error.meaning.billed:
-        news.append({"kind": "used", "data": {"real": {"requests": 1}}})
+        news.append(_used({"requests": 1}, heard_after_s))
     return news

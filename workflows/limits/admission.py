@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Final
 
 from lmx.workflows.limits import breaker
 from lmx.workflows.limits.learning import expected
 from lmx.workflows.limits.pool import Limit, Pool
+
+#: How soon a pool is looked at again whose limit is taken up by calls on their way.
+_UNHEARD_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,19 @@ def next_wait(pool: Pool, now: float, costs: Mapping[str, int]) -> Wait | None:
     """Why and for how long a call with these costs has to wait; None: it may start now."""
     waits = [Wait(breaker.wait(pool.breaker, now), _breaker_reason(pool, now))]
     waits.append(Wait(pool.not_before - now, "the provider asked for a pause"))
-    for limit in pool.limits:
-        seconds = limit.meter.wait(pool.state(limit), now, limit.amount(costs))
-        waits.append(Wait(seconds, _limit_reason(pool, limit, now)))
+    waits += [
+        Wait(_seconds(pool, limit, now, costs), _limit_reason(pool, limit, now))
+        for limit in pool.limits
+    ]
     longest = max(waits, key=lambda wait: wait.seconds)
     return longest if longest.seconds > 0 else None
+
+
+def _seconds(pool: Pool, limit: Limit, now: float, costs: Mapping[str, int]) -> float:
+    amount = limit.amount(costs) + pool.overdue(limit, now)
+    if amount <= limit.meter.limit:
+        return limit.meter.wait(pool.state(limit), now, amount)
+    return _UNHEARD_S  # until something is heard of those on their way
 
 
 def _never(pool: Pool, costs: Mapping[str, int]) -> str | None:

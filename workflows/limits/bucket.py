@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from lmx.workflows.limits.meter import State, Usage
+from lmx.workflows.limits.meter import Charge, State, Usage
 
 _KEPT_LOWS: Final = 32
 
@@ -58,8 +58,9 @@ class Bucket:
         lows = [low for low in state.get("lows", ()) if low[1] < level]
         return _state(level + amount, now, [*lows, (now, level)])
 
-    def correct(self, state: State, now: float, charged_at: float, delta: int) -> State:
-        """Add `delta`, or give it back as far as it is still felt."""
+    def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
+        """Charge what is missing, or give back what was too much as far as it is still felt."""
+        delta, charged_at = real - charge.amount, charge.at
         if delta >= 0:
             return self.charge(state, now, delta)
         level = self._level(state, now)
@@ -74,6 +75,10 @@ class Bucket:
         """Never below what the provider has counted."""
         level = max(self._level(state, now), float(limit - remaining))
         return _state(level, now, state.get("lows", ()))
+
+    def forgets(self, now: float, at: float) -> bool:  # noqa: ARG002
+        """The provider's larger burst has room for what arrives late."""
+        return False
 
     def exhausted(self, state: State, now: float) -> State:
         """All of the provider's capacity is used."""

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from math import inf
 from zoneinfo import ZoneInfo
 
-from lmx.workflows.limits.meter import State, Usage
+from lmx.workflows.limits.meter import Charge, State, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,10 @@ class Day:
         """Count `amount` today."""
         return self._raise(state, now, {d: self._count(state, d) + amount for d in self._days(now)})
 
-    def correct(self, state: State, now: float, charged_at: float, delta: int) -> State:
-        """Add `delta` to the day on which the estimate was charged, if it is still today."""
-        days = self._days(charged_at)
+    def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
+        """Correct the day on which the estimate was charged, if it is still today."""
+        delta = real - charge.amount
+        days = self._days(charge.at)
         return self._raise(state, now, {d: max(0, self._count(state, d) + delta) for d in days})
 
     def _raise(self, state: State, now: float, counts: dict[date, int]) -> State:
@@ -57,6 +58,10 @@ class Day:
         """At least what the provider has counted."""
         today = self._days(now)[-1]
         return self._raise(state, now, {today: max(self._count(state, today), limit - remaining)})
+
+    def forgets(self, now: float, at: float) -> bool:  # noqa: ARG002
+        """A day's count stays until its end."""
+        return False
 
     def exhausted(self, state: State, now: float) -> State:
         """Nothing is left today."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from lmx.workflows.limits import breaker
 from lmx.workflows.limits.learning import learn
+from lmx.workflows.limits.meter import Charge
 from lmx.workflows.limits.pool import Pool
 from lmx.workflows.limits.share import Share
 
@@ -22,7 +23,7 @@ _DEFAULT_PAUSE_S: Final = 15.0
 class News:
     """Something that happened at `at`, on the pool's clock. `data` depends on the kind:
 
-    used      charged_at, bound, estimate and real (amounts by dimension)
+    used      charged_at, heard_at, bound, estimate and real (amounts by dimension)
     told      limits: {name: {remaining, limit, resets_at?}}
     refused   retry_after?, limit? (the name), granted? (what the provider says it is)
     failed    kind (of breaker.RULES), for_s? (the provider's own pause), month? (until its end)
@@ -76,13 +77,13 @@ def _until(item: News) -> float | None:
 def _true_up(pool: Pool, item: News) -> Pool:
     """Put what a call really used in place of what it was expected to use."""
     estimate, real = item.data["estimate"], item.data["real"]
+    charged_at = item.data["charged_at"]
     states = {}
     for limit in pool.limits:
-        delta = real.get(limit.of, 0) - estimate.get(limit.of, 0)
-        if delta:
-            states[limit.name] = limit.meter.correct(
-                pool.state(limit), item.at, item.data["charged_at"], delta
-            )
+        amount, used = estimate.get(limit.of, 0), real.get(limit.of, 0)
+        if amount or used:
+            charge = Charge(charged_at, item.data.get("heard_at", charged_at), amount)
+            states[limit.name] = limit.meter.correct(pool.state(limit), item.at, charge, used)
     known = replace(pool, learnt=learn(pool.learnt, item.data.get("bound", {}), real))
     return known.with_states(states)
 

@@ -16,6 +16,18 @@ class Usage:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What was charged at `at` for a call, of which the provider was first heard at `heard_at`.
+
+    The provider has counted the call somewhere between these two times.
+    """
+
+    at: float
+    heard_at: float
+    amount: int
+
+
 class Meter(Protocol):
     """One limit: so much of a dimension (requests, tokens, nano-dollars) in a period."""
 
@@ -29,11 +41,15 @@ class Meter(Protocol):
     def charge(self, state: State, now: float, amount: int) -> State:
         """Count `amount`, whether there is room for it or not."""
 
-    def correct(self, state: State, now: float, charged_at: float, delta: int) -> State:
-        """Add `delta` (real minus estimate, maybe negative) to what was charged at `charged_at`."""
+    def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
+        """Put what a call has really used in place of what was charged for it."""
 
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """The provider says `remaining` of its `limit` is left: it may only lower what we have."""
+
+    def forgets(self, now: float, at: float) -> bool:
+        """Whether a charge made at `at` is counted no more, though the provider may have begun to
+        count it much later."""
 
     def exhausted(self, state: State, now: float) -> State:
         """The provider says that nothing is left of this period."""

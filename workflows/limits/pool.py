@@ -18,6 +18,8 @@ from lmx.workflows.limits.meter import Meter, State
 from lmx.workflows.limits.share import Share
 from lmx.workflows.limits.window import Window
 
+#: A call on its way: when it was charged, what, and when the provider was first heard of it.
+Flying = tuple[float, Mapping[str, int], float | None]
 #: What a call uses: its own count, tokens in and out, nano-dollars.
 DIMENSIONS: Final = ("requests", "input_tokens", "output_tokens", "usd")
 _KINDS: Final[Mapping[str, Callable[..., Meter]]] = {
@@ -46,7 +48,8 @@ class Pool:
     """A pool as its row has it; `states` holds what each limit has counted, by the limit's name.
 
     Before `not_before` nothing starts: the provider asked for that pause. `learnt` says how the
-    tokens that calls used compare with what they may use at the most.
+    tokens that calls used compare with what they may use at the most. `flying` are calls of which
+    nothing was heard yet: when each was charged, and what.
     """
 
     limits: Sequence[Limit]
@@ -54,6 +57,7 @@ class Pool:
     breaker: Breaker = field(default_factory=dict)
     not_before: float = 0.0
     learnt: Learnt = field(default_factory=dict)
+    flying: Sequence[Flying] = ()
 
     def limit(self, name: str) -> Limit | None:
         """The limit called `name`."""
@@ -66,6 +70,15 @@ class Pool:
     def with_states(self, states: Mapping[str, State]) -> "Pool":
         """The pool with these states in place of the old ones."""
         return replace(self, states={**self.states, **states})
+
+    def overdue(self, limit: Limit, now: float) -> int:
+        """What the provider may still count for calls that have left a limit's own count."""
+        return sum(
+            limit.amount(costs)
+            for charged_at, costs, heard_at in self.flying
+            if limit.meter.forgets(now, charged_at)
+            and (heard_at is None or not limit.meter.forgets(now, heard_at))
+        )
 
     def charge(self, now: float, costs: Mapping[str, int]) -> "Pool":
         """Count a call that starts."""

@@ -8,7 +8,7 @@ other pools; above `pace_from` what is left is spread evenly until the window en
 from dataclasses import dataclass
 from typing import Final
 
-from lmx.workflows.limits.meter import State, Usage
+from lmx.workflows.limits.meter import Charge, State, Usage
 
 WHOLE: Final = 1_000_000
 
@@ -62,8 +62,8 @@ class Share:
         self,
         state: State,
         now: float,  # noqa: ARG002
-        charged_at: float,  # noqa: ARG002
-        delta: int,  # noqa: ARG002
+        charge: Charge,  # noqa: ARG002
+        real: int,  # noqa: ARG002
     ) -> State:
         """Estimates are not used here."""
         return state
@@ -87,6 +87,10 @@ class Share:
         if self._used(state, now) < self.pace_from:
             return {key: value for key, value in state.items() if key != "paced_since"}
         return {"paced_since": now, **state}
+
+    def forgets(self, now: float, at: float) -> bool:  # noqa: ARG002
+        """The provider tells what is used."""
+        return False
 
     def exhausted(self, state: State, now: float) -> State:
         """The window is used up."""

@@ -8,7 +8,7 @@ maps the number of a sub-period since the epoch to what was charged in it.
 from dataclasses import dataclass
 from math import floor, inf
 
-from lmx.workflows.limits.meter import State, Usage
+from lmx.workflows.limits.meter import Charge, State, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,13 @@ class Window:
         """Count `amount` in the sub-period of `now`."""
         return self._add(state, now, floor(now / self._width), amount)
 
-    def correct(self, state: State, now: float, charged_at: float, delta: int) -> State:
-        """Add `delta` where the estimate was charged; nothing once that has left the window."""
-        return self._add(state, now, floor(charged_at / self._width), delta)
+    def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
+        """Count what was used when the provider was first heard of it: it has counted by then.
+
+        So however long a request was on its way, it counts here as long as it does there.
+        """
+        without = self._add(state, now, floor(charge.at / self._width), -charge.amount)
+        return self._add(without, now, floor(charge.heard_at / self._width), real)
 
     def _add(self, state: State, now: float, slot: int, amount: int) -> State:
         counts = self._recent(state, now)
@@ -65,6 +69,10 @@ class Window:
         """What the provider has counted and we have not counts as used now."""
         missing = limit - remaining - sum(self._recent(state, now).values())
         return self.charge(state, now, max(0, missing))
+
+    def forgets(self, now: float, at: float) -> bool:
+        """A charge leaves the window after a period, wherever its request is then."""
+        return floor(at / self._width) < floor((now - self.period_s - self.jitter_s) / self._width)
 
     def exhausted(self, state: State, now: float) -> State:
         """Nothing is left until a whole period has passed."""

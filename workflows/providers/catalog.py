@@ -25,14 +25,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from lmx.workflows.errors import ConfigError, NotFound
-from lmx.workflows.pools import PoolSpec
+from lmx.workflows.pools import EPOCH, PoolSpec
 from lmx.workflows.providers import toml
 from lmx.workflows.providers.tiers import limits_of
 
 PROVIDERS: Final = ("anthropic", "gemini", "openai")
 _FILE: Final = "providers.toml"
 _KEY_ENV: Final = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
-_ACCOUNT_KEYS: Final = {"provider", "name", "tier", "key_env", "base_url", "limits", "models"}
+_ACCOUNT_KEYS: Final = {
+    "provider",
+    "name",
+    "tier",
+    "key_env",
+    "base_url",
+    "limits",
+    "models",
+    "clock_rate",
+    "clock_origin",
+}
 _MODEL_KEYS: Final = {"id", "provider", "group", "context", "max_output", "features"}
 
 
@@ -50,7 +60,10 @@ class CloudModel:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A key's owner at a provider. The key itself is read from `key_env` by the worker alone."""
+    """A key's owner at a provider. The key itself is read from `key_env` by the worker alone.
+
+    `clock_rate` and `clock_origin` are for rehearsals, whose provider's clock runs faster.
+    """
 
     provider: str
     name: str
@@ -59,6 +72,8 @@ class Account:
     base_url: str | None = None
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Sequence[CloudModel] = ()
+    clock_rate: float = 1.0
+    clock_origin: str = EPOCH
 
     @property
     def queue(self) -> str:
@@ -99,6 +114,8 @@ class Catalog:
             account=account.name,
             model_group=model.group,
             limits=self.limits(account, model.group),
+            clock_rate=account.clock_rate,
+            clock_origin=account.clock_origin,
         )
 
     def limits(self, account: Account, group: str) -> list[dict[str, Any]]:
@@ -162,6 +179,8 @@ def _account(row: Mapping[str, Any], source: str) -> Account:
         base_url=row.get("base_url"),
         limits=row.get("limits", {}),
         models=tuple(models),
+        clock_rate=float(row.get("clock_rate", 1.0)),
+        clock_origin=str(row.get("clock_origin", EPOCH)),
     )
 
 

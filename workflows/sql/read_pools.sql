@@ -1,5 +1,6 @@
 -- Read locked pools on their own clocks: the limits, the state, the news (which is taken), and the
--- foremost ready calls, locked, as [id, model, costs]. The first pool is the one whose call waits longest.
+-- foremost ready calls, locked, as [id, model, costs], and those on their way, as [charged_at,
+-- costs, heard_at]. The first pool is the one whose call waits longest.
 WITH news AS (
     DELETE FROM lmx.pool_news WHERE pool_id = ANY(%(ids)s::integer[]) RETURNING *
 ), clock AS (
@@ -25,7 +26,13 @@ SELECT p.id, p.name, p.limits, p.state, p.clock_rate,
                    n.task_id, n.data) ORDER BY n.id), '[]')
         FROM news n WHERE n.pool_id = p.id) AS news,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(w.id, w.model, w.costs) ORDER BY w.rank, w.id), '[]')
-        FROM waiting w WHERE w.pool_id = p.id) AS waiting
+        FROM waiting w WHERE w.pool_id = p.id) AS waiting,
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(
+                   c.charged_at, c.charged,
+                   c.charged_at + (t.progress ->> 'first_token_s')::float8 * p.clock_rate)), '[]')
+        FROM lmx.tasks t JOIN lmx.calls c ON c.task_id = t.id
+        WHERE t.state = 'leased' AND t.worker_id IS NOT NULL AND t.pool_id = p.id
+          AND c.charged_at IS NOT NULL) AS flying
 FROM lmx.pools p, clock
 WHERE p.id = ANY(%(ids)s::integer[])
 ORDER BY (SELECT min(w.rank) FROM waiting w WHERE w.pool_id = p.id) NULLS LAST, p.id
