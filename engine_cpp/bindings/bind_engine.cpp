@@ -146,12 +146,15 @@ void bind_engine(nb::module_& module) {
           [](Engine* self, std::string device, std::optional<Bytes> cap, std::int32_t threads,
              std::uint32_t max_slots, double patience_s, double quantum_s,
              std::uint32_t deterministic_batch, std::optional<Bytes> host_bytes,
-             std::string spill_dir, Bytes spill_bytes) {
+             std::string spill_dir, Bytes spill_bytes, const StreamPolicy& streaming,
+             const CopyOptions& copies) {
             new (self) Engine({std::move(device), cap, threads, max_slots, patience_s, quantum_s,
-                               deterministic_batch, host_bytes, std::move(spill_dir), spill_bytes});
+                               deterministic_batch, host_bytes, std::move(spill_dir), spill_bytes,
+                               streaming, copies});
           },
           "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a, "quantum_s"_a,
-          "deterministic_batch"_a, "host_bytes"_a.none(), "spill_dir"_a, "spill_bytes"_a)
+          "deterministic_batch"_a, "host_bytes"_a.none(), "spill_dir"_a, "spill_bytes"_a,
+          "streaming"_a, "copies"_a)
       .def(
           "submit",
           [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,

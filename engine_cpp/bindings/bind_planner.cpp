@@ -38,7 +38,15 @@ void bind_planner(nb::module_& module) {
                                    max_layers,  forced};
           },
           "fixed_bytes"_a, "layer_bytes"_a, "slot_bytes"_a, "host_bytes"_a, "slots"_a,
-          "min_layers"_a, "max_layers"_a, "forced"_a);
+          "min_layers"_a, "max_layers"_a, "forced"_a)
+      .def_ro("fixed_bytes", &StreamNeeds::fixed_bytes)
+      .def_ro("layer_bytes", &StreamNeeds::layer_bytes)
+      .def_ro("slot_bytes", &StreamNeeds::slot_bytes)
+      .def_ro("host_bytes", &StreamNeeds::host_bytes)
+      .def_ro("slots", &StreamNeeds::slots)
+      .def_ro("min_layers", &StreamNeeds::min_layers)
+      .def_ro("max_layers", &StreamNeeds::max_layers)
+      .def_ro("forced", &StreamNeeds::forced);
 
   nb::class_<Job>(module, "Job")
       .def(

@@ -13,6 +13,8 @@
 #include "lmx/base/errors.hpp"
 #include "lmx/llama/layers.hpp"
 #include "lmx/memory/estimator.hpp"
+#include "lmx/running/engine.hpp"
+#include "lmx/streaming/stream_policy.hpp"
 #include "lmx/streaming/weight_streamer.hpp"
 
 namespace nb = nanobind;
@@ -140,6 +142,32 @@ void bind_streaming(nb::module_& module) {
       .def_ro("slot_bytes", &StreamPlan::slot_bytes)
       .def_ro("host_bytes", &StreamPlan::host_bytes)
       .def_prop_ro("device_bytes", &StreamPlan::device_bytes);
+
+  nb::class_<StreamPolicy>(module, "StreamPolicy")
+      .def(
+          "__init__",
+          [](StreamPolicy* self, const std::string& mode,
+             std::optional<std::uint32_t> resident_layers, std::uint32_t slots) {
+            new (self) StreamPolicy{streaming_mode(mode), resident_layers, slots};
+          },
+          "mode"_a, "resident_layers"_a.none(), "slots"_a);
+
+  nb::class_<CopyOptions>(module, "CopyOptions")
+      .def(
+          "__init__",
+          [](CopyOptions* self, double bytes_per_s, bool poison) {
+            new (self) CopyOptions{bytes_per_s, poison};
+          },
+          "bytes_per_s"_a = 0.0, "poison"_a = false);
+
+  module.def(
+      "stream_needs",
+      [](const std::string& path, const StreamPolicy& policy, const std::string& device) {
+        const auto estimator = estimator_for(device);
+        return stream_needs(estimator->layers(estimator->open(path))->sizes, policy);
+      },
+      "path"_a, "policy"_a, "device"_a, release,
+      "For the planner; None when it cannot be streamed.");
 
   nb::class_<StreamLab>(module, "StreamLab")
       .def(

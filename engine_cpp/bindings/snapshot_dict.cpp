@@ -68,6 +68,21 @@ nb::dict host_of(const HostView& h) {
   return view;
 }
 
+nb::dict stream_of(const StreamView& stream) {
+  nb::dict entry;
+  entry["layers"] = stream.layers;
+  entry["resident_layers"] = stream.resident;
+  entry["slots"] = stream.slots;
+  entry["slot_bytes"] = stream.slot_bytes;
+  entry["host_bytes"] = stream.host_bytes;
+  entry["copied_bytes"] = stream.copied_bytes;
+  entry["passes"] = stream.passes;
+  const auto copied = static_cast<double>(stream.copied_bytes);
+  entry["copy_gb_per_s"] = stream.copy_s > 0 ? copied / stream.copy_s / 1e9 : 0.0;
+  entry["wait_share"] = stream.decode_s > 0 ? stream.wait_s / stream.decode_s : 0.0;
+  return entry;
+}
+
 nb::list models_of(const Snapshot& s) {
   nb::list models;
   for (const ModelView& model : s.models) {
@@ -79,6 +94,7 @@ nb::list models_of(const Snapshot& s) {
     entry["pinned"] = model.pinned;
     entry["idle_s"] = model.idle_s;
     entry["load_s"] = model.load_s;
+    entry["streaming"] = model.streaming ? nb::object(stream_of(*model.streaming)) : nb::none();
     models.append(entry);
   }
   return models;

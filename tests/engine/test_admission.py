@@ -45,7 +45,7 @@ def test_a_request_larger_than_the_cap_is_refused_with_three_numbers(
     model: Path, make_engine: MakeEngine
 ) -> None:
     needs = estimate(model, n_ctx=N_CTX).total_bytes
-    engine = make_engine(cap_bytes=needs - 1)
+    engine = make_engine(cap_bytes=needs - 1, streaming="off")
     with pytest.raises(NeverFits, match="can never fit: it needs 1") as refusal:
         ask(engine, model)
     assert (refusal.value.needs, refusal.value.cap) == (needs, needs - 1)

@@ -62,5 +62,7 @@ def test_the_cpu_is_a_device_with_memory() -> None:
 def test_a_cap_is_checked_with_nothing_loaded(model: Path) -> None:
     needs = estimate(model, n_ctx=512).total_bytes
     assert fits_cap(model, needs, n_ctx=512).verdict == "now"
-    refused = fits_cap(model, needs - 1, n_ctx=512)
+    assert fits_cap(model, needs - 1, n_ctx=512).verdict == "streamed"
+    assert fits_cap(model, needs - 1, n_ctx=512, host_cap_bytes=2**20).verdict == "never"
+    refused = fits_cap(model, needs - 1, n_ctx=512, streaming="off")
     assert (refused.verdict, refused.needs, refused.cap) == ("never", needs, needs - 1)

@@ -7,6 +7,7 @@ import pytest
 
 from lmx.engine import EngineError, _core, estimate
 from tests.support.models import model_variant
+from tests.support.tiny import GENERATORS, write_tiny_model
 
 LAYERS = 30  # of SmolLM2
 Lab = _core.StreamLab
@@ -149,3 +150,17 @@ def test_each_streamed_layer_is_copied_once_in_a_pass(model: Path) -> None:
 def test_what_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no such model file"):
         Lab(str(tmp_path / "missing.gguf"), 0)
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_every_kind_of_model_can_be_streamed(kind: str, tmp_path: Path) -> None:
+    file = str(write_tiny_model(tmp_path / "tiny.gguf", kind, layers=6))
+    whole = Lab(file, None)
+    streamed = Lab(file, 2, poison=True)
+    assert streamed.sizes.refusal == ""
+    assert len(streamed.sizes.layers) == 6
+    steps = [
+        [(30 + i, i, 0, i == 19) for i in range(20)],
+        *([(50 + i, 20 + i, 0, True)] for i in range(3)),
+    ]
+    assert run(streamed, steps, context(streamed)) == run(whole, steps, context(whole))

@@ -131,6 +131,12 @@ Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) con
   return lmx::footprint(context.get(), device);
 }
 
+ModelLayers DryModel::layers(const Device& device, Bytes weights) const {
+  ModelLayers layers{.map = map_layers(model_.get(), device)};
+  layers.sizes = layer_sizes(model_.get(), layers.map, device, weights);
+  return layers;
+}
+
 std::shared_ptr<const DryModel> Estimator::open(const std::string& path) {
   FileIdentity identity = identify(path);
   const std::lock_guard lock(mutex_);
@@ -153,6 +159,16 @@ Footprint Estimator::estimate(const std::shared_ptr<const DryModel>& model,
   const auto found = of_file.find(spec);
   if (found != of_file.end()) return found->second;
   return of_file[spec] = model->footprint(spec, device_);
+}
+
+std::shared_ptr<const ModelLayers> Estimator::layers(const std::shared_ptr<const DryModel>& model) {
+  ContextSpec small;
+  small.n_ctx = 256;
+  const Bytes weights = estimate(model, small).weights;
+  const std::lock_guard lock(mutex_);
+  auto& known = layers_[model->identity()];
+  if (!known) known = std::make_shared<const ModelLayers>(model->layers(device_, weights));
+  return known;
 }
 
 Footprint Estimator::estimate(const std::string& path, const ContextSpec& spec) {

@@ -8,8 +8,6 @@
 namespace lmx {
 namespace {
 
-constexpr Bytes kSmallCache = Bytes{512} << 20;
-
 std::string file_name(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
@@ -65,34 +63,7 @@ void Scheduler::start(Waiting waiting, const Decision& decision, Lock& lock) {
     return;
   }
   waiting.request->enter(Phase::loading);
-  build(std::move(waiting), lock);
-}
-
-// Makes a context with as many slots as are asked for, or as many of them as fit.
-void Scheduler::build(Waiting waiting, Lock& lock) {
-  const std::shared_ptr<Request> request = waiting.request;
-  const RequestSpec& spec = request->spec();
-  const std::uint32_t wanted = 1 + waiting_for_same_context(spec);
-  const Bytes weights = models_.find(spec.model_id) ? 0 : spec.needs.weights;
-  const Bytes free_now = sub_floor(ledger_.free(), weights);
-  lock.unlock();
-  std::vector<std::pair<std::uint32_t, Footprint>> choices;
-  std::exception_ptr error;
-  try {
-    choices = slot_choices(spec, wanted, free_now);
-  } catch (...) {
-    error = std::current_exception();
-  }
-  lock.lock();
-  if (error) {
-    request->fail(error);
-    return;
-  }
-  for (const auto& [n_seq, needs] : choices) {
-    if (reserve_and_build(waiting, n_seq, needs, lock)) return;
-  }
-  request->enter(waiting.generation ? Phase::suspended : Phase::queued);
-  queue_again(std::move(waiting));
+  build(std::move(waiting), decision, lock);
 }
 
 // At the place that its age gives it.
@@ -100,97 +71,6 @@ void Scheduler::queue_again(Waiting waiting) {
   const auto later = std::ranges::find_if(
       queue_, [&](const Waiting& other) { return other.since > waiting.since; });
   queue_.insert(later, std::move(waiting));
-}
-
-std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const {
-  return static_cast<std::uint32_t>(std::ranges::count_if(queue_, [&](const Waiting& other) {
-    return other.spec().model_id == spec.model_id && other.spec().context == spec.context;
-  }));
-}
-
-// Numbers of slots with their needs, best first. More than are waiting for one, so that later
-// requests can join without a context of their own, as long as the cache stays small beside what
-// is free and beside the weights.
-std::vector<std::pair<std::uint32_t, Footprint>> Scheduler::slot_choices(const RequestSpec& spec,
-                                                                         std::uint32_t waiting,
-                                                                         Bytes free) const {
-  const auto needs_of = [&](std::uint32_t n_seq) {
-    ContextSpec context = spec.context;
-    context.n_seq = n_seq;
-    return estimator_->estimate(spec.model, context);
-  };
-  std::vector<std::pair<std::uint32_t, Footprint>> choices;
-  std::uint32_t n_seq = std::min(waiting, options_.max_slots);
-  const Bytes generous = std::min(free / 4, std::max(spec.needs.weights, kSmallCache));
-  for (std::uint32_t more = options_.max_slots; more > n_seq; more /= 2) {
-    if (more * spec.needs.kv > generous) continue;
-    choices.emplace_back(more, needs_of(more));
-    break;
-  }
-  for (; n_seq > 1; n_seq /= 2) choices.emplace_back(n_seq, needs_of(n_seq));
-  choices.emplace_back(1, spec.needs);
-  return choices;
-}
-
-// False when the bytes are not there. True when the request has started, or has failed for good.
-bool Scheduler::reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const Footprint& needs,
-                                  Lock& lock) {
-  const std::shared_ptr<Request> request = waiting.request;
-  const RequestSpec& spec = request->spec();
-  std::shared_ptr<ResidentModel> model = models_.find(spec.model_id);
-  const std::string id = "context " + std::to_string(contexts_made_ + 1);
-  std::vector<Claim> claims = {{id, Kind::kv, needs.kv}, {id, Kind::compute, needs.compute}};
-  if (!model) claims.push_back({spec.model_id, Kind::weights, needs.weights});
-  if (ledger_.reserve(claims)) return false;
-  contexts_made_ += 1;
-
-  const bool load = !model;
-  ContextSpec context_spec = spec.context;
-  context_spec.n_seq = n_seq;
-  std::unique_ptr<Context> context;
-  std::exception_ptr error;
-  lock.unlock();
-  try {
-    if (load) {
-      model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device,
-                               [&] { return !closing_ && !request->cancelled(); });
-    }
-    context = std::make_unique<Context>(id, model, context_spec,
-                                        ContextOptions{options_.threads, options_.exact_batch});
-    if (!options_.device.is_cpu) context->warm_up();
-  } catch (...) {
-    error = std::current_exception();
-    context.reset();
-  }
-  lock.lock();
-  if (load && model) {
-    note("load", model->id, needs.weights, "in " + std::to_string(model->load_s) + " s");
-    models_.add(model);
-  } else if (load) {
-    ledger_.release(spec.model_id);
-  }
-  if (error) {
-    ledger_.release(id);
-    changed_ = true;
-    request->fail(error);
-    return true;
-  }
-  note("context", id, needs.context(),
-       std::to_string(n_seq) + " x " + std::to_string(context_spec.n_ctx) + " tokens on " +
-           file_name(model->id));
-  true_up(*context);
-  contexts_.push_back(std::move(context));
-  place(std::move(waiting), *contexts_.back(), lock);
-  return true;
-}
-
-// Books what the library really allocated, which can only differ if an estimate was wrong or a
-// graph larger than the reserved one was met.
-void Scheduler::true_up(Context& context) {
-  const Footprint real = context.footprint(options_.device);
-  ledger_.set(context.id(), Kind::kv, real.kv);
-  ledger_.set(context.id(), Kind::compute, real.compute);
-  ledger_.set(context.model().id, Kind::weights, real.weights);
 }
 
 // Makes the room that the decision asks for. What is parked in a context is saved before it goes.
@@ -209,8 +89,9 @@ bool Scheduler::evict(const Decision& decision, const std::string& for_what, Loc
       used_s_.erase(found->get());
       contexts_.erase(found);
     }
-    note("evict", id, ledger_.release(id), reason);
     models_.evict(id);
+    host_->release(id);
+    note("evict", id, ledger_.release(id), reason);
     totals_.evictions += 1;
   }
   note_moves();
@@ -245,6 +126,7 @@ std::vector<Resident> Scheduler::residents() const {
   for (const auto& [id, model] : models_.all()) {
     all.push_back({.id = id,
                    .bytes = ledger_.held(id),
+                   .host_bytes = model->streamer ? model->streamer->plan().host_bytes : 0,
                    .pinned = models_.pinned(*model),
                    .idle_s = seconds_between(model->last_used, now),
                    .reload_s = model->load_s});
@@ -260,6 +142,12 @@ std::vector<Resident> Scheduler::residents() const {
                    .free_slots = context->free_slots()});
   }
   return all;
+}
+
+// What sessions keep in host memory gives way to weights; see streamed_builds().
+Capacity Scheduler::capacity() const {
+  const Ledger host = host_->now();
+  return {ledger_.cap(), ledger_.used(), host.cap(), host.held(Kind::weights)};
 }
 
 // In order of arrival, the holds that wait among them.
@@ -284,7 +172,8 @@ std::vector<Job> Scheduler::queued_jobs() const {
                     .weights = {{spec.model_id, spec.needs.weights}},
                     .context = context_key(spec.context),
                     .context_bytes = spec.needs.context(),
-                    .aged = aged(waiting.since)});
+                    .aged = aged(waiting.since),
+                    .stream = spec.stream});
   }
   add_holds_before(Clock::time_point::max());
   return jobs;

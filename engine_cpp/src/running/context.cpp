@@ -36,7 +36,7 @@ Context::Context(std::string id, std::shared_ptr<ResidentModel> model, const Con
       memory_(traits_of(model_->handle.get(), spec)) {
   const auto began = Clock::now();
   handle_ = make_context(model_->handle.get(), spec_, options_.threads,
-                         {should_abort, this, model_->hooks.on_node, model_->hooks.data});
+                         model_->callbacks(should_abort, this));
   batch_ = std::make_unique<Batch>(llama_n_batch(handle_.get()));
   slots_.resize(spec_.n_seq);
   build_s_ = seconds_between(began, Clock::now());

@@ -48,7 +48,6 @@ Step Context::step() {
   if (batch_->count() > 0) {
     const bool streams = std::ranges::any_of(
         slots_, [](const Slot& slot) { return slot.batched == 1 && slot.streaming(); });
-    if (model_->hooks.before_decode) model_->hooks.before_decode();
     const auto decoding = Clock::now();
     const bool done = decode_batch();
     const auto decoded = Clock::now();
@@ -163,7 +162,7 @@ void Context::add_to_batch(std::uint32_t index, std::uint32_t n) {
 
 // False when it was abandoned because all who took part are cancelled.
 bool Context::decode_batch() {
-  const std::int32_t status = llama_decode(handle_.get(), batch_->tokens());
+  const std::int32_t status = model_->decode(handle_.get(), batch_->tokens());
   llama_synchronize(handle_.get());
   in_batch_.clear();
   constexpr std::int32_t kAborted = 2;

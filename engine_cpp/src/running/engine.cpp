@@ -27,7 +27,9 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const Device& d
           .exact_batch = options.deterministic_batch,
           .host_bytes = options.host_bytes.value_or(default_host_bytes(device, cap)),
           .spill_dir = options.spill_dir,
-          .spill_bytes = options.spill_bytes};
+          .spill_bytes = options.spill_bytes,
+          .streaming = options.streaming,
+          .copies = options.copies};
 }
 
 std::optional<Clock::time_point> deadline_after(const std::optional<double>& seconds) {
@@ -86,7 +88,8 @@ std::shared_ptr<Estimator> estimator_for(const std::string& name) {
 Engine::Engine(const EngineOptions& options) : Engine(options, resolve_device(options.device)) {}
 
 Engine::Engine(const EngineOptions& options, Device device)
-    : estimator_(estimator_for(device.name)),
+    : streaming_(options.streaming),
+      estimator_(estimator_for(device.name)),
       scheduler_(scheduler_options(options, device), estimator_) {}
 
 std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
@@ -108,9 +111,9 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.deadline = deadline_after(prompt.deadline_s);
   spec.prompt = model->tokenize(prompt.text, spec.context.n_ctx - 1);
   spec.needs = estimator_->estimate(model, spec.context);
-  if (spec.needs.total() > scheduler_.cap()) {
-    throw NeverFits(prompt.model, {spec.needs.total(), scheduler_.cap(), scheduler_.free()});
-  }
+  spec.layers = layers_to_stream(model, spec.needs);
+  if (spec.layers) spec.stream = stream_needs(spec.layers->sizes, streaming_);
+  refuse_what_never_fits(prompt, spec);
   spec.max_tokens = prompt.max_tokens;
   spec.sampling = prompt.sampling;
   spec.stops = prompt.stops;
@@ -121,12 +124,35 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   return scheduler_.submit(std::move(spec));
 }
 
+std::shared_ptr<const ModelLayers> Engine::layers_to_stream(
+    const std::shared_ptr<const DryModel>& model, const Footprint& needs) {
+  const bool wanted =
+      streaming_.mode == StreamingMode::always ||
+      (streaming_.mode == StreamingMode::automatic && needs.total() > scheduler_.cap());
+  return wanted ? estimator_->layers(model) : nullptr;
+}
+
+// As the planner would answer with nothing else on the device.
+void Engine::refuse_what_never_fits(const Prompt& prompt, const RequestSpec& spec) {
+  const Bytes needs = spec.needs.total();
+  const Capacity empty{.cap = scheduler_.cap(), .host_cap = scheduler_.host()->cap()};
+  const Job job{.weights = {{spec.model_id, spec.needs.weights}},
+                .context_bytes = spec.needs.context(),
+                .stream = spec.stream};
+  if (lmx::plan(empty, {}, {job}).front().verdict != Verdict::never) return;
+  std::string what = prompt.model;
+  if (spec.layers && !spec.stream)
+    what += " (not to be streamed: " + spec.layers->map.refusal + ")";
+  throw NeverFits(what, {needs, scheduler_.cap(), scheduler_.free()});
+}
+
 Job Engine::job(const std::string& id, const std::string& path, const ContextSpec& context,
                 bool aged) {
   const auto model = estimator_->open(path);
   check_context(model->info(), context.n_ctx);
   const ContextSpec spec = normalised(context);
   const Footprint needs = estimator_->estimate(model, spec);
+  const auto layers = layers_to_stream(model, needs);
   ContextSpec alone = spec;
   alone.n_seq = 1;
   return {.id = id,
@@ -135,7 +161,8 @@ Job Engine::job(const std::string& id, const std::string& path, const ContextSpe
           .context = Scheduler::context_key(alone) +
                      (spec.n_seq > 1 ? " x" + std::to_string(spec.n_seq) : ""),
           .context_bytes = needs.context(),
-          .aged = aged};
+          .aged = aged,
+          .stream = layers ? stream_needs(layers->sizes, streaming_) : std::nullopt};
 }
 
 Footprint Engine::estimate(const std::string& model, const ContextSpec& context) {

@@ -108,6 +108,27 @@ Bytes Scheduler::free() {
   return ledger_.free();
 }
 
+namespace {
+
+std::optional<StreamView> stream_view(const WeightStreamer* streamer) {
+  if (streamer == nullptr) return std::nullopt;
+  const StreamPlan& plan = streamer->plan();
+  const StreamCounters counters = streamer->counters();
+  const auto streamed = static_cast<std::uint32_t>(plan.streamed.size());
+  return StreamView{.layers = plan.resident + streamed,
+                    .resident = plan.resident,
+                    .slots = plan.slots,
+                    .slot_bytes = plan.slot_bytes,
+                    .host_bytes = plan.host_bytes,
+                    .copied_bytes = counters.copied_bytes,
+                    .passes = counters.pipeline.passes,
+                    .copy_s = counters.pipeline.copy_s,
+                    .wait_s = counters.pipeline.wait_s,
+                    .decode_s = counters.decode_s};
+}
+
+}  // namespace
+
 Snapshot Scheduler::snapshot() {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
@@ -126,7 +147,7 @@ Snapshot Scheduler::snapshot() {
   for (const auto& [id, model] : models_.all()) {
     view.models.push_back({id, model->file.path, ledger_.held(id), models_.references(id),
                            models_.pinned(*model), seconds_between(model->last_used, now),
-                           model->load_s});
+                           model->load_s, stream_view(model->streamer.get())});
   }
   for (const auto& context : contexts_) {
     view.contexts.push_back(

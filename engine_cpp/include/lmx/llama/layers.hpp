@@ -28,6 +28,12 @@ struct LayerMap {
   std::string refusal;        // why the model cannot be streamed; empty when it can
 };
 
+// What streaming a file takes, for one device.
+struct ModelLayers {
+  LayerMap map;
+  LayerSizes sizes;
+};
+
 // All weights of a model by name, in the order in which they lie in memory.
 const std::vector<std::pair<std::string, ggml_tensor*>>& weights_of(const llama_model* model);
 

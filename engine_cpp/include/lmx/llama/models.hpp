@@ -5,29 +5,37 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "lmx/memory/estimator.hpp"
 #include "lmx/running/request.hpp"
+#include "lmx/streaming/weight_streamer.hpp"
 
 namespace lmx {
 
-// What whoever brings a model's weights to the device asks of the contexts made upon it: to see the
-// nodes of their graphs, and to be called before each decode, on the scheduler's thread.
-struct DecodeHooks {
-  ggml_backend_sched_eval_callback on_node = nullptr;
-  void* data = nullptr;
-  std::function<void()> before_decode;
+// How a model is to be loaded when not all of its layers can stay on the device.
+struct Streaming {
+  std::shared_ptr<const ModelLayers> layers;
+  StreamPlan plan;
+  CopyOptions copies;
 };
 
 struct ResidentModel {
   std::string id;
   FileIdentity file;
   ModelHandle handle;
-  DecodeHooks hooks;
+  std::unique_ptr<WeightStreamer> streamer;  // null when all layers are resident
   double load_s = 0;
   Clock::time_point last_used;
+
+  // For each context that is made upon the model.
+  ContextCallbacks callbacks(ggml_abort_callback abort, void* abort_data) const;
+
+  // llama_decode with the weights where they belong; its status. Throws Error when they could not
+  // be brought there.
+  std::int32_t decode(llama_context* context, const llama_batch& batch) const;
 };
 
 // Not thread-safe; the references are counted by shared_ptr, the store's own among them.
@@ -38,6 +46,7 @@ class ModelStore {
   // Reads the weights. Throws ModelFileError, also when the file is not the one that was inspected.
   static std::shared_ptr<ResidentModel> load(const std::string& id, const FileIdentity& file,
                                              const Device& device,
+                                             const std::optional<Streaming>& streaming,
                                              const std::function<bool()>& keep_going);
 
   void add(std::shared_ptr<ResidentModel> model);

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "lmx/llama/layers.hpp"
 #include "lmx/llama/llama_adapter.hpp"
 
 namespace lmx {
@@ -64,6 +65,9 @@ class DryModel {
 
   Footprint footprint(const ContextSpec& spec, const Device& device) const;
 
+  // `weights` are the bytes of all of them on the device.
+  ModelLayers layers(const Device& device, Bytes weights) const;
+
  private:
   FileIdentity identity_;
   ModelHandle model_;
@@ -83,11 +87,15 @@ class Estimator {
   Footprint estimate(const std::shared_ptr<const DryModel>& model, const ContextSpec& spec);
   Footprint estimate(const std::string& path, const ContextSpec& spec);
 
+  // How its layers could be streamed, or why they cannot.
+  std::shared_ptr<const ModelLayers> layers(const std::shared_ptr<const DryModel>& model);
+
  private:
   Device device_;
   std::mutex mutex_;
   std::list<std::shared_ptr<const DryModel>> recent_;  // most recently used first
   std::map<FileIdentity, std::map<ContextSpec, Footprint>> known_;
+  std::map<FileIdentity, std::shared_ptr<const ModelLayers>> layers_;
 };
 
 }  // namespace lmx

@@ -23,6 +23,8 @@ struct EngineOptions {
   std::optional<Bytes> host_bytes;        // for sequences in no slot; see default_host_bytes()
   std::string spill_dir;                  // empty: they are never written to disk
   Bytes spill_bytes = Bytes{16} << 30;
+  StreamPolicy streaming;
+  CopyOptions copies;
 };
 
 struct Prompt {
@@ -81,6 +83,12 @@ class Engine {
  private:
   Engine(const EngineOptions& options, Device device);
 
+  // How the model may run streamed, if the policy wants that for these needs.
+  std::shared_ptr<const ModelLayers> layers_to_stream(const std::shared_ptr<const DryModel>& model,
+                                                      const Footprint& needs);
+  void refuse_what_never_fits(const Prompt& prompt, const RequestSpec& spec);
+
+  const StreamPolicy streaming_;
   std::shared_ptr<Estimator> estimator_;
   Scheduler scheduler_;
   std::atomic<std::uint64_t> last_id_ = 0;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "lmx/memory/estimator.hpp"
+#include "lmx/memory/planner.hpp"
 #include "lmx/text/sampling.hpp"
 
 namespace lmx {
@@ -34,8 +35,10 @@ struct RequestSpec {
   Mode mode = Mode::throughput;
   std::shared_ptr<const DryModel> model;
   std::string model_id;
-  ContextSpec context;  // with n_seq = 1
-  Footprint needs;      // for the same
+  ContextSpec context;                        // with n_seq = 1
+  Footprint needs;                            // for the same
+  std::shared_ptr<const ModelLayers> layers;  // with `stream`
+  std::optional<StreamNeeds> stream;          // how it may run if it does not fit
   std::vector<llama_token> prompt;
   std::uint32_t max_tokens = 128;
   Sampling sampling;

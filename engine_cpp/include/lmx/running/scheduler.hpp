@@ -26,6 +26,7 @@
 #include "lmx/running/request.hpp"
 #include "lmx/running/sessions.hpp"
 #include "lmx/running/snapshot.hpp"
+#include "lmx/streaming/stream_policy.hpp"
 
 namespace lmx {
 
@@ -40,6 +41,8 @@ struct SchedulerOptions {
   Bytes host_bytes = 0;           // of host memory, for sequences that are in no slot
   std::filesystem::path spill_dir;
   Bytes spill_bytes = 0;
+  StreamPolicy streaming;
+  CopyOptions copies;
 };
 
 // A request that has no slot: new, or suspended in the middle of its generation.
@@ -138,6 +141,14 @@ class Scheduler {
   bool anybody_waits() const { return !queue_.empty() || !wanted_holds_.empty(); }
   bool grant(const Decision& decision, Lock& lock);
   void start(Waiting waiting, const Decision& decision, Lock& lock);
+
+  // A context of so many sequences, and how its model is to be loaded, if it is not there.
+  struct Build {
+    std::uint32_t n_seq = 1;
+    Footprint needs;
+    std::optional<StreamPlan> plan;
+  };
+
   void place(Waiting waiting, Context& context, Lock& lock);
   bool time_to_look();
   bool may_be_suspended(const Context& context, const Slot& slot) const;
@@ -151,13 +162,14 @@ class Scheduler {
   void note_moves();
   void forget_parked();
   void save_sessions(Lock& lock);
-  void build(Waiting waiting, Lock& lock);
+  void build(Waiting waiting, const Decision& decision, Lock& lock);
   void queue_again(Waiting waiting);
-  bool reserve_and_build(Waiting& waiting, std::uint32_t n_seq, const Footprint& needs, Lock& lock);
+  bool reserve(const RequestSpec& spec, const std::string& context, const Build& build);
+  bool reserve_and_build(Waiting& waiting, const Build& build, Lock& lock);
   std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
-  std::vector<std::pair<std::uint32_t, Footprint>> slot_choices(const RequestSpec& spec,
-                                                                std::uint32_t waiting,
-                                                                Bytes free) const;
+  Footprint needs_of(const RequestSpec& spec, std::uint32_t n_seq) const;
+  std::vector<Build> whole_builds(const RequestSpec& spec, std::uint32_t waiting, Bytes free) const;
+  std::vector<Build> streamed_builds(const RequestSpec& spec, std::uint32_t waiting, Bytes free);
   Context* open_context(const Waiting& waiting);
   void true_up(Context& context);
   bool evict(const Decision& decision, const std::string& for_what, Lock& lock);
@@ -166,7 +178,7 @@ class Scheduler {
   std::vector<Resident> residents() const;
   std::vector<Job> queued_jobs() const;
   std::vector<HoldView> holds() const;
-  Capacity capacity() const { return {ledger_.cap(), ledger_.used()}; }
+  Capacity capacity() const;
   void note(std::string kind, std::string subject, Bytes bytes, std::string reason);
 
   const SchedulerOptions options_;

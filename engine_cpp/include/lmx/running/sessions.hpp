@@ -54,6 +54,9 @@ class Sessions {
   // Starts to read what the request can go on from, if that is in a file only.
   bool fetch(const RequestSpec& spec);
 
+  // Drops saved sequences until this much host memory is free; false when that cannot be had.
+  bool make_room(Bytes bytes) { return store_->make_room(bytes, true); }
+
   // Writes everything to files, at most for so long.
   void spill(double seconds) { store_->spill_all(seconds); }
   void forget(const std::string& session) { store_->forget(session); }

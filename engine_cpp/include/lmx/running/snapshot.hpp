@@ -11,6 +11,20 @@
 
 namespace lmx {
 
+// The streaming of a model's layers since it was loaded.
+struct StreamView {
+  std::uint32_t layers = 0;    // that can be streamed
+  std::uint32_t resident = 0;  // of these
+  std::uint32_t slots = 0;
+  Bytes slot_bytes = 0;    // on the device
+  Bytes host_bytes = 0;    // in host memory
+  Bytes copied_bytes = 0;  // through the slots
+  std::uint64_t passes = 0;
+  double copy_s = 0;    // that copies took
+  double wait_s = 0;    // that decodes waited for copies
+  double decode_s = 0;  // that decodes took, the waiting included
+};
+
 struct ModelView {
   std::string id;
   std::string path;
@@ -19,6 +33,7 @@ struct ModelView {
   bool pinned = false;
   double idle_s = 0;
   double load_s = 0;
+  std::optional<StreamView> streaming;
 };
 
 struct ContextView {

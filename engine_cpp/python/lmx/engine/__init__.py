@@ -21,7 +21,16 @@ from lmx.engine.errors import (
 )
 from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
 from lmx.engine.forms import check_request
-from lmx.engine.planning import Fit, Job, Projection, Resident, StreamNeeds, fits_cap, plan
+from lmx.engine.planning import (
+    Fit,
+    Job,
+    Projection,
+    Resident,
+    StreamNeeds,
+    fits_cap,
+    plan,
+    stream_needs,
+)
 from lmx.engine.prompts import tokenize
 from lmx.engine.request import Request, Result, TokenLogprob
 from lmx.engine.sampling import Sampling
@@ -65,5 +74,6 @@ __all__ = [
     "inspect_model",
     "plan",
     "quantize",
+    "stream_needs",
     "tokenize",
 ]

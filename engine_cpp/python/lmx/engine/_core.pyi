@@ -110,6 +110,22 @@ class StreamNeeds:
         max_layers: int,
         forced: bool,
     ) -> None: ...
+    @property
+    def fixed_bytes(self) -> int: ...
+    @property
+    def layer_bytes(self) -> list[int]: ...
+    @property
+    def slot_bytes(self) -> int: ...
+    @property
+    def host_bytes(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def min_layers(self) -> int: ...
+    @property
+    def max_layers(self) -> int: ...
+    @property
+    def forced(self) -> bool: ...
 
 class Job:
     def __init__(
@@ -180,6 +196,15 @@ class StreamPlan:
     def host_bytes(self) -> int: ...
     @property
     def device_bytes(self) -> int: ...
+
+class StreamPolicy:
+    def __init__(self, mode: str, resident_layers: int | None, slots: int) -> None: ...
+
+class CopyOptions:
+    def __init__(self, bytes_per_s: float = 0.0, poison: bool = False) -> None: ...
+
+def stream_needs(path: str, policy: StreamPolicy, device: str) -> StreamNeeds | None:
+    """For the planner; None when it cannot be streamed."""
 
 class StreamLab:
     def __init__(
@@ -345,6 +370,8 @@ class Engine:
         host_bytes: int | None,
         spill_dir: str,
         spill_bytes: int,
+        streaming: StreamPolicy,
+        copies: CopyOptions,
     ) -> None: ...
     def submit(
         self,

@@ -24,7 +24,7 @@ from lmx.engine.files import (
     to_estimate,
 )
 from lmx.engine.forms import form_of
-from lmx.engine.planning import Fit, Projection, to_fit
+from lmx.engine.planning import Fit, Projection, Streaming, stream_policy, to_fit
 from lmx.engine.prompts import encodable
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
@@ -51,6 +51,12 @@ class Engine:
     memory (by default half of it beside a GPU, what the cap leaves of it on the CPU) and, with
     ``spill_dir``, in up to ``spill_bytes`` of files, where the next engine finds it.
 
+    ``streaming`` says what happens to a model that does not fit: with "auto" as many of its layers
+    as fit reside and the others pass through ``stream_slots`` slots, which takes host memory for
+    them; with "off" it is refused. "always" streams whatever can be, with ``resident_layers`` on
+    the device where that is given. ``copy_limit`` (bytes/s, CPU only) slows the copies down, as a
+    stand-in for the bus to a GPU.
+
     Thread-safe. Close it, or use it as a context manager.
     """
 
@@ -67,6 +73,10 @@ class Engine:
         host_bytes: int | None = None,
         spill_dir: StrPath | None = None,
         spill_bytes: int = 16 * 2**30,
+        streaming: Streaming = "auto",
+        resident_layers: int | None = None,
+        stream_slots: int = 2,
+        copy_limit: float | None = None,
     ) -> None:
         if cap_bytes is not None and not 0 < cap_bytes < 2**64:
             raise InvalidRequest(f"cap_bytes is {cap_bytes} but must be more than 0")
@@ -88,6 +98,8 @@ class Engine:
             host_bytes,
             "" if spill_dir is None else os.fspath(spill_dir),
             spill_bytes,
+            stream_policy(streaming, resident_layers, stream_slots),
+            _core.CopyOptions(bytes_per_s=copy_limit or 0.0),
         )
         # The engine's thread must not outlive the interpreter.
         self._close_at_exit = _closer(self._core)

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from lmx.engine import _core
-from lmx.engine.errors import EngineError
-from lmx.engine.files import StrPath, estimate
+from lmx.engine._log import forward_logs
+from lmx.engine.errors import EngineError, InvalidRequest
+from lmx.engine.files import StrPath, estimate, inspect_model
 from lmx.engine.views import LedgerEntry
 
+MAX_SLOTS = 64
+
+Streaming = Literal["auto", "off", "always"]
 Verdict = Literal["now", "after_eviction", "streamed", "wait", "never"]
 
 _ALL = 2**32 - 1
@@ -165,18 +169,22 @@ def _to_core_resident(r: Resident) -> _core.Resident:
 
 
 def _to_core_job(job: Job) -> _core.Job:
-    stream = job.stream and _core.StreamNeeds(
-        job.stream.fixed_bytes,
-        list(job.stream.layer_bytes),
-        job.stream.slot_bytes,
-        job.stream.host_bytes,
-        job.stream.slots,
-        job.stream.min_layers,
-        job.stream.max_layers,
-        job.stream.forced,
-    )
     weights = list(job.weights.items())
+    stream = _to_core_stream(job.stream) if job.stream else None
     return _core.Job(job.id, weights, job.context, job.context_bytes, job.aged, stream)
+
+
+def _to_core_stream(needs: StreamNeeds) -> _core.StreamNeeds:
+    return _core.StreamNeeds(
+        needs.fixed_bytes,
+        list(needs.layer_bytes),
+        needs.slot_bytes,
+        needs.host_bytes,
+        needs.slots,
+        needs.min_layers,
+        needs.max_layers,
+        needs.forced,
+    )
 
 
 def fits_cap(
@@ -187,14 +195,61 @@ def fits_cap(
     kv_type: str = "f16",
     *,
     device: str = "auto",
+    streaming: Streaming = "auto",
+    host_cap_bytes: int = 2**62,
 ) -> Fit:
-    """Whether such a context could ever run under this cap: "now" on an empty device, or "never".
+    """Whether such a context could ever run under this cap, on an empty device.
 
-    Nothing is loaded, and no engine is needed. Raises ModelFileError or InvalidRequest.
+    "now", or "streamed" where ``streaming`` allows that and ``host_cap_bytes`` of host memory are
+    enough, or "never". Nothing is loaded, and no engine is needed. Raises ModelFileError or
+    InvalidRequest.
     """
     needs = estimate(model, n_ctx, n_seq, kv_type, device=device)
-    job = Job("", {"model": needs.weights_bytes}, needs.kv_bytes + needs.compute_bytes)
-    return plan(cap_bytes, 0, [], [job])[0]
+    stream = None
+    if streaming == "always" or (streaming == "auto" and needs.total_bytes > cap_bytes):
+        stream = stream_needs(model, device=device, streaming=streaming)
+    context_bytes = needs.kv_bytes + needs.compute_bytes
+    job = Job("", {"model": needs.weights_bytes}, context_bytes, stream=stream)
+    return plan(cap_bytes, 0, [], [job], host_cap_bytes=host_cap_bytes)[0]
+
+
+def stream_needs(
+    model: StrPath,
+    *,
+    device: str = "auto",
+    streaming: Streaming = "auto",
+    resident_layers: int | None = None,
+    slots: int = 2,
+) -> StreamNeeds | None:
+    """What the model takes when its layers are streamed; None when they cannot be.
+
+    The bytes of its layers are sorted, the largest first: whichever of them stay on the device
+    take no more. Raises ModelFileError or InvalidRequest.
+    """
+    policy = stream_policy(streaming, resident_layers, slots)
+    needs = _core.stream_needs(inspect_model(model).path, policy, device)
+    forward_logs()
+    if needs is None:
+        return None
+    return StreamNeeds(
+        needs.fixed_bytes,
+        tuple(needs.layer_bytes),
+        needs.slot_bytes,
+        needs.host_bytes,
+        needs.slots,
+        needs.min_layers,
+        needs.max_layers,
+        needs.forced,
+    )
+
+
+def stream_policy(mode: str, resident_layers: int | None, slots: int) -> _core.StreamPolicy:
+    """The compiled part's form. Raises InvalidRequest."""
+    if resident_layers is not None and not 0 <= resident_layers < 2**32:
+        raise InvalidRequest(f"resident_layers is {resident_layers} but must be 0 or more")
+    if not 0 < slots <= MAX_SLOTS:
+        raise InvalidRequest(f"stream_slots is {slots} but must be from 1 to {MAX_SLOTS}")
+    return _core.StreamPolicy(mode, resident_layers, slots)
 
 
 def to_fit(decision: _core.Decision) -> Fit:

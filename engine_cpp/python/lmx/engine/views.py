@@ -11,6 +11,25 @@ class LedgerEntry(TypedDict):
     bytes: int
 
 
+class StreamView(TypedDict):
+    """How a model's layers have been streamed since it was loaded.
+
+    Of ``layers`` that can be, ``resident_layers`` stay; the others are in ``host_bytes`` of host
+    memory and pass through ``slots`` of ``slot_bytes`` in all. ``passes`` over the model copied
+    ``copied_bytes``; for ``wait_share`` of their time, decodes waited for copies.
+    """
+
+    layers: int
+    resident_layers: int
+    slots: int
+    slot_bytes: int
+    host_bytes: int
+    copied_bytes: int
+    passes: int
+    copy_gb_per_s: float
+    wait_share: float
+
+
 class ModelView(TypedDict):
     id: str
     path: str
@@ -19,6 +38,7 @@ class ModelView(TypedDict):
     pinned: bool
     idle_s: float
     load_s: float
+    streaming: StreamView | None
 
 
 class ContextView(TypedDict):

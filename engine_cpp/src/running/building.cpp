@@ -1,0 +1,186 @@
+// The part of the scheduler that makes what a request needs: weights on the device, a context upon
+// them.
+#include <algorithm>
+
+#include "lmx/base/errors.hpp"
+#include "lmx/running/scheduler.hpp"
+
+namespace lmx {
+namespace {
+
+constexpr Bytes kSmallCache = Bytes{512} << 20;
+
+std::string loaded_as(const ResidentModel& model) {
+  std::string text = "in " + std::to_string(model.load_s) + " s";
+  if (!model.streamer) return text;
+  const StreamPlan& plan = model.streamer->plan();
+  return text + ", " + std::to_string(plan.resident) + " layers resident, " +
+         std::to_string(plan.streamed.size()) + " streamed through " + std::to_string(plan.slots) +
+         " slots";
+}
+
+}  // namespace
+
+// Makes a context with as many slots as are asked for, or as many of them as fit.
+void Scheduler::build(Waiting waiting, const Decision& decision, Lock& lock) {
+  const std::shared_ptr<Request> request = waiting.request;
+  const RequestSpec& spec = request->spec();
+  const std::uint32_t wanted = 1 + waiting_for_same_context(spec);
+  const bool loads = !models_.find(spec.model_id);
+  const bool streams = loads && decision.verdict == Verdict::streamed;
+  const Bytes free_now = ledger_.free();
+  lock.unlock();
+  std::vector<Build> choices;
+  std::exception_ptr error;
+  try {
+    choices = streams
+                  ? streamed_builds(spec, wanted, free_now)
+                  : whole_builds(spec, wanted, sub_floor(free_now, loads ? spec.needs.weights : 0));
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.lock();
+  if (error) {
+    request->fail(error);
+    return;
+  }
+  for (const Build& choice : choices) {
+    if (reserve_and_build(waiting, choice, lock)) return;
+  }
+  request->enter(waiting.generation ? Phase::suspended : Phase::queued);
+  queue_again(std::move(waiting));
+}
+
+std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const {
+  return static_cast<std::uint32_t>(std::ranges::count_if(queue_, [&](const Waiting& other) {
+    return other.spec().model_id == spec.model_id && other.spec().context == spec.context;
+  }));
+}
+
+Footprint Scheduler::needs_of(const RequestSpec& spec, std::uint32_t n_seq) const {
+  ContextSpec context = spec.context;
+  context.n_seq = n_seq;
+  return estimator_->estimate(spec.model, context);
+}
+
+// Numbers of slots with their needs, best first. More than are waiting for one, so that later
+// requests can join without a context of their own, as long as the cache stays small beside what
+// is free and beside the weights.
+std::vector<Scheduler::Build> Scheduler::whole_builds(const RequestSpec& spec,
+                                                      std::uint32_t waiting, Bytes free) const {
+  std::vector<Build> choices;
+  std::uint32_t n_seq = std::min(waiting, options_.max_slots);
+  const Bytes generous = std::min(free / 4, std::max(spec.needs.weights, kSmallCache));
+  for (std::uint32_t more = options_.max_slots; more > n_seq; more /= 2) {
+    if (more * spec.needs.kv > generous) continue;
+    choices.push_back({more, needs_of(spec, more), std::nullopt});
+    break;
+  }
+  for (; n_seq > 1; n_seq /= 2) choices.push_back({n_seq, needs_of(spec, n_seq), std::nullopt});
+  choices.push_back({1, spec.needs, std::nullopt});
+  return choices;
+}
+
+// The same for a model that is to be streamed: sequences and resident layers compete for the room.
+std::vector<Scheduler::Build> Scheduler::streamed_builds(const RequestSpec& spec,
+                                                         std::uint32_t waiting, Bytes free) {
+  constexpr std::uint32_t kExpected = 4;  // others come for a model while it is being loaded
+  const std::uint32_t demand = std::min(std::max(waiting, kExpected), options_.max_slots);
+  sessions_.make_room(spec.stream->host_bytes);
+  std::map<std::uint32_t, Footprint> needs;
+  std::vector<std::pair<std::uint32_t, Bytes>> contexts;
+  for (std::uint32_t n_seq = demand; n_seq > 0; n_seq /= 2) {
+    needs[n_seq] = needs_of(spec, n_seq);
+    contexts.emplace_back(n_seq, needs[n_seq].context());
+  }
+  std::vector<Build> choices;
+  for (StreamedChoice& choice : streamed_choices(spec.layers->sizes, options_.streaming, contexts,
+                                                 demand, free, host_->free())) {
+    choices.push_back({choice.n_seq, needs[choice.n_seq], std::move(choice.plan)});
+  }
+  return choices;
+}
+
+// False when the bytes are not there.
+bool Scheduler::reserve(const RequestSpec& spec, const std::string& context, const Build& build) {
+  std::vector<Claim> claims = {{context, Kind::kv, build.needs.kv},
+                               {context, Kind::compute, build.needs.compute}};
+  const bool load = !models_.find(spec.model_id);
+  if (load && build.plan) {
+    claims.push_back({spec.model_id, Kind::weights, build.plan->weight_bytes});
+    claims.push_back({spec.model_id, Kind::stream_slots, build.plan->slot_bytes});
+    if (host_->reserve({spec.model_id, Kind::weights, build.plan->host_bytes})) return false;
+  } else if (load) {
+    claims.push_back({spec.model_id, Kind::weights, build.needs.weights});
+  }
+  if (!ledger_.reserve(claims)) return true;
+  if (load && build.plan) host_->release(spec.model_id);
+  return false;
+}
+
+// False when the bytes are not there. True when the request has started, or has failed for good.
+bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lock) {
+  const std::shared_ptr<Request> request = waiting.request;
+  const RequestSpec& spec = request->spec();
+  std::shared_ptr<ResidentModel> model = models_.find(spec.model_id);
+  const std::string id = "context " + std::to_string(contexts_made_ + 1);
+  if (!reserve(spec, id, build)) return false;
+  contexts_made_ += 1;
+
+  const bool load = !model;
+  ContextSpec context_spec = spec.context;
+  context_spec.n_seq = build.n_seq;
+  std::unique_ptr<Context> context;
+  std::exception_ptr error;
+  lock.unlock();
+  try {
+    if (load) {
+      std::optional<Streaming> streaming;
+      if (build.plan) streaming = Streaming{spec.layers, *build.plan, options_.copies};
+      model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device, streaming,
+                               [&] { return !closing_ && !request->cancelled(); });
+    }
+    context = std::make_unique<Context>(id, model, context_spec,
+                                        ContextOptions{options_.threads, options_.exact_batch});
+    if (!options_.device.is_cpu) context->warm_up();
+  } catch (...) {
+    error = std::current_exception();
+    context.reset();
+  }
+  lock.lock();
+  if (load && model) {
+    note("load", model->id, ledger_.held(model->id), loaded_as(*model));
+    models_.add(model);
+  } else if (load) {
+    ledger_.release(spec.model_id);
+    host_->release(spec.model_id);
+  }
+  if (error) {
+    ledger_.release(id);
+    changed_ = true;
+    request->fail(error);
+    return true;
+  }
+  note("context", id, build.needs.context(),
+       std::to_string(build.n_seq) + " x " + std::to_string(context_spec.n_ctx) + " tokens on " +
+           std::filesystem::path(model->id).filename().string());
+  true_up(*context);
+  contexts_.push_back(std::move(context));
+  place(std::move(waiting), *contexts_.back(), lock);
+  return true;
+}
+
+// Books what the library really allocated, which can only differ if an estimate was wrong or a
+// graph larger than the reserved one was met.
+void Scheduler::true_up(Context& context) {
+  const ResidentModel& model = context.model();
+  Footprint real = context.footprint(options_.device);
+  if (model.streamer && options_.device.is_cpu) {  // what is streamed lies in the same memory
+    real.weights = sub_floor(real.weights, model.streamer->plan().host_bytes);
+  }
+  ledger_.set(context.id(), Kind::kv, real.kv);
+  ledger_.set(context.id(), Kind::compute, real.compute);
+  ledger_.set(model.id, Kind::weights, real.weights);
+}
+
+}  // namespace lmx
