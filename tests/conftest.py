@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _SHARED_HOME = "LMX_TEST_HOME"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the shared server's home before xdist's workers inherit the environment."""
+    # A shell's background job ignores SIGINT, and so would all the processes that tests interrupt.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("LMX_") and name != _SHARED_HOME]:
         del os.environ[name]
     if not hasattr(config, "workerinput"):

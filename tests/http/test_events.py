@@ -104,7 +104,7 @@ def test_the_end_of_the_server_ends_streams_and_long_polls(
         polling = threading.Thread(target=follow, args=(url,))
         polling.start()
         # One that read the task, and one that listens for its end.
-        eventually(lambda: _connections(hands) >= 2, "the poll to wait")
+        eventually(lambda: hands.connections_of_others() >= 2, "the poll to wait")
         events = stack.enter_context(
             httpx2.stream("GET", f"{url}/v1/runs/{run_id}/events", headers=STREAM, timeout=60)
         )
@@ -113,12 +113,3 @@ def test_the_end_of_the_server_ends_streams_and_long_polls(
     assert list(stream) == []
     polling.join(timeout=20)
     assert [answer.json()["state"] for answer in answers] == ["ready"]
-
-
-def _connections(hands: Hands) -> int:
-    """How many connections to the test's database there are beside the test's own."""
-    count: int = hands.value(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    return count

@@ -41,6 +41,7 @@ def test_an_address_that_others_could_reach_is_refused(home: Path, database: Dat
     with supervising(home, database, {"api": IDLE}, LMX_API_HOST="0.0.0.0") as lmx:
         assert lmx.ended() == 5
         eventually(lambda: lmx.printed("LMX_API_HOST=0.0.0.0 would open the API"), "the reason")
+        assert not (home / "logs").exists(), "nothing was begun, or waited for"
 
 
 def test_a_database_that_is_down_is_named(home: Path, database: Database) -> None:

@@ -132,4 +132,4 @@ def test_the_next_supervisor_ends_a_child_that_outlived_a_killed_one(
         with supervising(home, database, {"a": IDLE}, LMX_SHUTDOWN_GRACE_S="0.2") as successor:
             successor.running("a")
             assert gone(left)
-            assert successor.printed("ended a, which its killed supervisor left running")
+            assert successor.printed("ending a, which its killed supervisor left running")

@@ -150,6 +150,14 @@ class Hands:
         state: str = self.value("SELECT state::text FROM lmx.tasks WHERE id = %s", task_id)
         return state
 
+    def connections_of_others(self) -> int:
+        """How many connections to the database there are beside this one; autovacuum has none."""
+        count: int = self.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return count
+
     def states(self, *ids: int) -> list[str]:
         return [self.state(task_id) for task_id in ids]
 

@@ -23,15 +23,6 @@ def hands(database: Database) -> Iterator[Hands]:
     worker.close()
 
 
-def _listeners(hands: Hands) -> int:
-    """Connections to the test's database beside the test's own."""
-    count: int = hands.value(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    return count
-
-
 def test_a_task_that_has_finished_is_answered_at_once(database: Database, hands: Hands) -> None:
     task = hands.submit(role="worker")
     hands.finish(hands.take(), 42)
@@ -43,7 +34,7 @@ def test_a_waiter_hears_of_the_finish_without_polling(database: Database, hands:
     waiter = Waiter(database, poll_s=60)
     task = hands.submit(role="worker")
     watched = waiter.watch(task)
-    eventually(lambda: _listeners(hands) == 1, "the waiter's connection")
+    eventually(lambda: hands.connections_of_others() == 1, "the waiter's connection")
 
     hands.finish(hands.take(), "done")
 
@@ -89,7 +80,7 @@ def test_a_thousand_threads_wait_on_one_connection(database: Database, hands: Ha
         while leases := hands.claim(slots=100):
             for lease in leases:
                 hands.finish(lease, lease.task_id)
-            assert _listeners(hands) <= 1
+            assert hands.connections_of_others() <= 1
         assert [answer.result().output for answer in answers] == ids
     threading.stack_size(0)
 
@@ -98,7 +89,7 @@ def test_waiters_outlive_the_loss_of_their_connection(database: Database, hands:
     waiter = Waiter(database, poll_s=60)
     task = hands.submit(role="worker")
     watched = waiter.watch(task)
-    eventually(lambda: _listeners(hands) == 1, "the waiter's connection")
+    eventually(lambda: hands.connections_of_others() == 1, "the waiter's connection")
     hands.conn.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -126,7 +117,7 @@ def test_the_connection_is_given_up_when_nobody_waits(database: Database, hands:
     with pytest.raises(TimedOut):
         waiter.wait(task, timeout=0.2)
 
-    eventually(lambda: _listeners(hands) == 0, "the end of the waiter's connection")
+    eventually(lambda: hands.connections_of_others() == 0, "the end of the waiter's connection")
 
 
 def test_a_waiter_that_nobody_needs_holds_no_descriptor(database: Database, hands: Hands) -> None:
