@@ -11,8 +11,8 @@ from lmx.api.supervisor.state import ChildState, read_state
 _SAME_START_S = 2.0
 
 
-def end_leftovers(home: Path, grace_s: float) -> list[str]:
-    """Stop what the last supervisor left running; return the names of those children.
+def end_leftovers(home: Path, grace_s: float, tell: Callable[[str], None]) -> None:
+    """Stop what the last supervisor left running; `tell` is told of each child before the wait.
 
     Call it with the supervisor's lock held. They were asked to end when it died; one that is
     still finishing its work gets `grace_s` seconds from now.
@@ -23,13 +23,13 @@ def end_leftovers(home: Path, grace_s: float) -> list[str]:
         for child in (state.children if state else ())
         if (process := _process_of(child)) is not None
     ]
-    for _, process in left:
+    for name, process in left:
+        tell(f"ending {name}, which its killed supervisor left running")
         _signal(process.terminate)
     _, alive = psutil.wait_procs([process for _, process in left], timeout=grace_s)
     for process in alive:
         _signal(process.kill)
     psutil.wait_procs(alive, timeout=grace_s)
-    return [name for name, _ in left]
 
 
 def _process_of(child: ChildState) -> psutil.Process | None:

@@ -7,8 +7,9 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from lmx.api.address import require_free_port, url_of
+from lmx.api.address import require_free_port, require_loopback, url_of
 from lmx.api.supervisor.child import Child, ChildEvents, ChildSpec
 from lmx.api.supervisor.guardian import Guardian
 from lmx.api.supervisor.leftovers import end_leftovers
@@ -63,12 +64,15 @@ def run_supervisor(
     """
     specs = tuple(default_children(settings) if children is None else children)
     has_api = any(spec.name == _API for spec in specs)
+    if has_api:
+        require_loopback(settings.api_host)
     with only_supervisor(settings.home):
         names = [spec.name for spec in specs]
         console = Terminal() if terminal else None
         with opened(logs_folder(settings.home), names, console) as output:
-            for name in end_leftovers(settings.home, settings.shutdown_grace_s):
-                output.line(SUPERVISOR, f"ended {name}, which its killed supervisor left running")
+            end_leftovers(
+                settings.home, settings.shutdown_grace_s, partial(output.line, SUPERVISOR)
+            )
             if has_api:
                 require_free_port(settings.api_host, settings.api_port)
             guardian = Guardian(settings, output)
