@@ -10,37 +10,31 @@ no delay queues. docs/decisions/0005-dramatiq-broker.md says what differs from o
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from time import monotonic, sleep
-from typing import Any, Final
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from dramatiq.broker import Broker
-from dramatiq.errors import ConnectionFailed, QueueJoinTimeout, QueueNotFound
+from dramatiq.errors import ConnectionFailed, QueueNotFound
 from dramatiq.message import Message
 from dramatiq.middleware import Middleware, SkipMessage
 
-from lmx.workers import outbox, outcome
+from lmx.workers import backlog, outbox, outcome
 from lmx.workers.consumer import PostgresConsumer
 from lmx.workers.delivery import EXECUTE, Delivery, TaskDelivery
 from lmx.workers.intake import Intake, IntakeFactory
 from lmx.workers.reconcile import reconcile
-from lmx.workers.sending import Sender, repeatable
+from lmx.workers.sending import Sender, connection_failures, lent, lent_connection
 from lmx.workers.settlement import Settlement
 from lmx.workers.window import Window
-from lmx.workflows.commit import Committer, Counters
+from lmx.workflows.commit import Committer
 from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.hotpool import HotPool
-from lmx.workflows.errors import LmxError
 from lmx.workflows.lease import Lease
 from lmx.workflows.leases import Registration
 from lmx.workflows.notices import MAX_QUEUE_NAME
-
-_JOIN_POLL_S: Final = 0.01
-
-_caller: ContextVar[psycopg.Connection[Any] | None] = ContextVar("lmx_caller", default=None)
+from lmx.workflows.turn import Counters
 
 
 class PostgresBroker(Broker):
@@ -130,7 +124,7 @@ class PostgresBroker(Broker):
             fields["message"] = outcome.in_base64(message.encode())
             outbox.add_effect(collecting, "send", **fields)
         else:
-            with self._failures():
+            with connection_failures():
                 self._sender.send(message, delay, self._caller(connection))
         self.emit_after("enqueue", message, delay)
         return message
@@ -146,7 +140,7 @@ class PostgresBroker(Broker):
         for message in messages:
             self._require_queue(message.queue_name)
             self.emit_before("enqueue", message, delay)
-        with self._failures():
+        with connection_failures():
             self._sender.send_many(messages, delay, self._caller(connection))
         for message in messages:
             self.emit_after("enqueue", message, delay)
@@ -157,18 +151,15 @@ class PostgresBroker(Broker):
 
         The block neither commits nor rolls back; the caller's transaction decides.
         """
-        token = _caller.set(driver_connection(connection))
-        try:
+        with lent(connection):
             yield
-        finally:
-            _caller.reset(token)
 
     def consume(
         self, queue_name: str, prefetch: int = 1, timeout: int = 30_000
     ) -> PostgresConsumer:
         """Return a consumer that holds at most `prefetch` leases, those in work included."""
         self._require_queue(queue_name)
-        with self._failures():
+        with connection_failures():
             committer = self._started()
             self._sender.ensure_queues([queue_name])
         intake = self._intake(queue_name, prefetch, lambda: self.worker_id)
@@ -200,13 +191,8 @@ class PostgresBroker(Broker):
     def flush(self, queue_name: str) -> None:
         """Cancel the messages that wait in a queue. Leased ones, and lmx's own tasks, stay."""
         self._require_queue(queue_name)
-        cancel = (
-            "UPDATE lmx.tasks SET state = 'cancelled', finished_at = clock_timestamp(),"
-            " run_at = NULL, message = NULL"
-            " WHERE queue = %s AND state IN ('ready', 'scheduled') AND message IS NOT NULL"
-        )
-        with self._failures():
-            repeatable(self._pool, lambda conn, _: conn.execute(cancel, [queue_name]))
+        with connection_failures():
+            backlog.cancel_messages(self._pool, queue_name)
 
     def flush_all(self) -> None:
         """Cancel the messages that wait in the declared queues."""
@@ -220,14 +206,8 @@ class PostgresBroker(Broker):
         cannot be reached to begin with, and QueueJoinTimeout after `timeout` milliseconds.
         """
         self._require_queue(queue_name)
-        until = None if timeout is None else monotonic() + timeout / 1000
-        unfinished = self._unfinished(queue_name)
-        while unfinished:
-            if until is not None and monotonic() >= until:
-                raise QueueJoinTimeout(f"timed out after {(timeout or 0) / 1000:.2f} seconds")
-            sleep(_JOIN_POLL_S)
-            with suppress(ConnectionFailed):
-                unfinished = self._unfinished(queue_name)
+        with connection_failures():
+            backlog.join(self._pool, queue_name, None if timeout is None else timeout / 1000)
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Run the middleware's hooks; not for lmx's own tasks, and not for a lost lease."""
@@ -261,19 +241,7 @@ class PostgresBroker(Broker):
         return actor.priority if actor is not None else 0
 
     def _caller(self, connection: CallerConnection | None) -> psycopg.Connection[Any] | None:
-        return _caller.get() if connection is None else driver_connection(connection)
-
-    def _unfinished(self, queue_name: str) -> bool:
-        query = " OR ".join(
-            f"EXISTS (SELECT FROM lmx.tasks WHERE queue = %(queue)s AND state = '{state}')"
-            for state in ("ready", "scheduled", "leased")
-        )
-        with self._failures():
-            row = repeatable(
-                self._pool,
-                lambda conn, _: conn.execute(f"SELECT {query}", {"queue": queue_name}).fetchone(),
-            )
-        return row is not None and bool(row[0])
+        return lent_connection() if connection is None else driver_connection(connection)
 
     def _started(self) -> Committer:
         """Register this process and start its group commit, once."""
@@ -330,10 +298,3 @@ class PostgresBroker(Broker):
 
     def _give_back(self, intake: Intake, lease: Lease) -> None:
         Settlement(self.committer, intake, lease, [outcome.requeue(lease)]).post()
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except (psycopg.OperationalError, LmxError) as error:
-            raise ConnectionFailed(" ".join(str(error).split())) from error

@@ -1,19 +1,25 @@
 """Writes Dramatiq messages into the queue: one, many, or in the caller's own transaction."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import psycopg
+from dramatiq.errors import ConnectionFailed
 from dramatiq.message import Message
 
+from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.hotpool import HotPool
+from lmx.workflows.errors import LmxError
 from lmx.workflows.sql import statement
 
 R = TypeVar("R")
 
 KEY_PREFIX: Final = "dramatiq:"
 _MAX_PRIORITY: Final = 32_767
+
+_lent: ContextVar[psycopg.Connection[Any] | None] = ContextVar("lmx_lent", default=None)
 
 
 class Sender:
@@ -150,3 +156,27 @@ def _atomic(conn: psycopg.Connection[Any]) -> AbstractContextManager[object]:
 
 def _seconds(delay_ms: int | None) -> float | None:
     return None if delay_ms is None else max(0, delay_ms) / 1000
+
+
+@contextmanager
+def lent(connection: CallerConnection) -> Iterator[None]:
+    """Let what this thread sends in the block be queued in the caller's transaction."""
+    token = _lent.set(driver_connection(connection))
+    try:
+        yield
+    finally:
+        _lent.reset(token)
+
+
+def lent_connection() -> psycopg.Connection[Any] | None:
+    """The connection that `lent` has set, if any."""
+    return _lent.get()
+
+
+@contextmanager
+def connection_failures() -> Iterator[None]:
+    """Raise failures of the database as Dramatiq's ConnectionFailed, with their one line."""
+    try:
+        yield
+    except (psycopg.OperationalError, LmxError) as error:
+        raise ConnectionFailed(" ".join(str(error).split())) from error

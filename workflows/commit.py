@@ -18,80 +18,34 @@ from typing import Any, Final, Protocol
 
 import psycopg
 
-from lmx.workflows import faults
 from lmx.workflows.errors import LmxError
-from lmx.workflows.lease import Lease
 from lmx.workflows.notices import Notices
-from lmx.workflows.operations import Applied, Operation, collect, send
+from lmx.workflows.operations import Applied, Operation
 from lmx.workflows.sql import statement
 from lmx.workflows.ticket import Ticket
+from lmx.workflows.turn import (
+    TRANSIENT,
+    Answer,
+    Batch,
+    Claimed,
+    Counters,
+    Demand,
+    Feed,
+    commit,
+    deliver,
+    server_state,
+)
 
 log = logging.getLogger("lmx.commit")
 
 POLL_S: Final = 1.0
 RECONNECT_S: Final = 0.2
-# SQLSTATE classes that tell of the server's state and not of the statement: connection lost, no
-# resources, operator intervention, system error. What was submitted is committed again later.
-_SERVER_STATE: Final = ("08", "53", "57", "58")
-_TRANSIENT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-
-
-class Answer(Protocol):
-    """Is told once, by the committing thread, what became of operations. A `Ticket` is one."""
-
-    def done(self, value: list[Applied]) -> None:
-        """The operations have committed; one per operation tells whether it was accepted."""
-
-    def fail(self, error: BaseException) -> None:
-        """The operations could not be committed, and will not be."""
 
 
 class Connector(Protocol):
     """Opens the autocommit connection that the thread writes and listens on."""
 
     def __call__(self) -> psycopg.Connection[Any]: ...
-
-
-class Demand(Protocol):
-    """A consumer of one queue: says how many tasks it could take, and takes them."""
-
-    queue: str
-
-    def slots(self) -> int:
-        """How many more tasks this consumer can hold now."""
-
-    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
-        """Send the claim of up to `slots` tasks inside the running transaction.
-
-        The connection is in pipeline mode; the function returned reads the leases after it.
-        """
-
-    def take(self, leases: list[Lease]) -> None:
-        """Receive leases whose claim has committed."""
-
-
-@dataclass(slots=True)
-class _Batch:
-    operations: Sequence[Operation]
-    answer: Answer
-
-
-@dataclass(slots=True)
-class _Feed:
-    """One consumer and whether its queue may hold something for it."""
-
-    demand: Demand
-    hungry: bool = True
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the thread has done so far; benchmarks and tests read it."""
-
-    commits: int = 0
-    operations: int = 0
-    claimed: int = 0
-    reconnects: int = 0
 
 
 @dataclass(slots=True)
@@ -107,8 +61,8 @@ class Committer:
     poll_s: float = POLL_S
     reconcile: Callable[[psycopg.Connection[Any]], None] | None = None
     counters: Counters = field(default_factory=Counters)
-    _queue: deque[_Batch] = field(default_factory=deque)
-    _feeds: dict[str, _Feed] = field(default_factory=dict)
+    _queue: deque[Batch] = field(default_factory=deque)
+    _feeds: dict[str, Feed] = field(default_factory=dict)
     _notices: Notices = field(init=False)
     _idle: bool = False
     _stopping: bool = False
@@ -149,13 +103,13 @@ class Committer:
 
     def post(self, operations: Sequence[Operation], answer: Answer) -> None:
         """Commit operations together; `answer` is told in the committing thread, so be brief."""
-        self._queue.append(_Batch(operations, answer))
+        self._queue.append(Batch(operations, answer))
         if self._idle:
             self.wake()
 
     def add(self, demand: Demand) -> None:
         """Feed a consumer from its queue from now on."""
-        self._feeds[demand.queue] = _Feed(demand)
+        self._feeds[demand.queue] = Feed(demand)
         self.wake()
 
     def remove(self, queue: str) -> None:
@@ -213,13 +167,13 @@ class Committer:
             self._sleep()
         return True
 
-    def _gather(self) -> list[_Batch]:
+    def _gather(self) -> list[Batch]:
         batches = []
         while self._queue:
             batches.append(self._queue.popleft())
         return batches
 
-    def _claimable(self) -> list[tuple[_Feed, int]]:
+    def _claimable(self) -> list[tuple[Feed, int]]:
         if self._stopping:
             return []
         wanted = ((feed, feed.demand.slots()) for feed in list(self._feeds.values()) if feed.hungry)
@@ -228,33 +182,33 @@ class Committer:
     def _turn(
         self,
         conn: psycopg.Connection[Any],
-        batches: list[_Batch],
-        feeds: list[tuple[_Feed, int]],
+        batches: list[Batch],
+        feeds: list[tuple[Feed, int]],
     ) -> None:
         try:
             results, claims = self._commit(conn, batches, feeds)
         except Exception as error:
-            if _server_state(conn, error):
+            if server_state(conn, error):
                 self._queue.extendleft(reversed(batches))
                 raise
             if not batches:
                 raise
-            if len(batches) == 1 and not feeds and not isinstance(error, _TRANSIENT):
+            if len(batches) == 1 and not feeds and not isinstance(error, TRANSIENT):
                 batches[0].answer.fail(error)
             else:
                 self._one_by_one(conn, batches)
             return
-        self._deliver(batches, results, claims)
+        deliver(batches, results, claims)
 
-    def _one_by_one(self, conn: psycopg.Connection[Any], batches: list[_Batch]) -> None:
+    def _one_by_one(self, conn: psycopg.Connection[Any], batches: list[Batch]) -> None:
         """Commit each batch alone, so that only the guilty one is told of its error."""
         for place, batch in enumerate(batches):
             try:
                 results, _ = self._commit(conn, [batch], [])
-            except _TRANSIENT:
+            except TRANSIENT:
                 self._queue.append(batch)
             except Exception as error:
-                if _server_state(conn, error):
+                if server_state(conn, error):
                     self._queue.extendleft(reversed(batches[place:]))
                     raise
                 batch.answer.fail(error)
@@ -264,44 +218,14 @@ class Committer:
     def _commit(
         self,
         conn: psycopg.Connection[Any],
-        batches: list[_Batch],
-        feeds: list[tuple[_Feed, int]],
-    ) -> tuple[list[Applied], list[tuple[_Feed, int, list[Lease]]]]:
-        operations = [op for batch in batches for op in batch.operations]
-        kinds = {op.kind for op in operations} | ({"claim"} if feeds else set())
-        faults.points(kinds, "before")
-        try:
-            with conn.pipeline():
-                conn.execute("BEGIN")
-                cursors = send(conn, operations)
-                claims = [(feed, slots, feed.demand.claim(conn, slots)) for feed, slots in feeds]
-                conn.execute("COMMIT")
-        except BaseException:
-            if not conn.closed:
-                conn.rollback()
-            raise
-        faults.points(kinds, "after")
+        batches: list[Batch],
+        feeds: list[tuple[Feed, int]],
+    ) -> tuple[list[Applied], list[Claimed]]:
+        results, claims = commit(conn, batches, feeds)
         self.counters.commits += 1
-        self.counters.operations += len(operations)
-        leases = [(feed, slots, read()) for feed, slots, read in claims]
-        return collect(cursors, operations), leases
-
-    def _deliver(
-        self,
-        batches: list[_Batch],
-        results: list[Applied],
-        claims: list[tuple[_Feed, int, list[Lease]]],
-    ) -> None:
-        for feed, slots, leases in claims:
-            feed.hungry = len(leases) >= slots
-            self.counters.claimed += len(leases)
-            if leases:
-                feed.demand.take(leases)
-        start = 0
-        for batch in batches:
-            end = start + len(batch.operations)
-            batch.answer.done(results[start:end])
-            start = end
+        self.counters.operations += len(results)
+        self.counters.claimed += sum(len(leases) for _, _, leases in claims)
+        return results, claims
 
     def _sleep(self) -> None:
         """Wait for a submission, a notification, or the next time that something falls due."""
@@ -359,13 +283,3 @@ class Committer:
         """Stopping without a database: tell those who wait that nothing was recorded."""
         for batch in self._gather():
             batch.answer.fail(psycopg.OperationalError("the database could not be reached"))
-
-
-def _server_state(conn: psycopg.Connection[Any], error: Exception) -> bool:
-    """Whether the server failed and not the statement, so that a later try may succeed."""
-    if conn.closed:
-        return True
-    state = getattr(error, "sqlstate", None)
-    if isinstance(error, psycopg.OperationalError) and state is None:
-        return True
-    return isinstance(error, psycopg.Error) and str(state)[:2] in _SERVER_STATE
