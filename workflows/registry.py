@@ -52,6 +52,11 @@ class Function:
         """The time limit as rows have it, in milliseconds."""
         return None if self.time_limit is None else int(self.time_limit * 1000)
 
+    @property
+    def place(self) -> str:
+        """Where the function is defined."""
+        return f"{self.fn.__module__}.{self.fn.__qualname__}"
+
     def describe(self) -> dict[str, Any]:
         """The row of lmx.catalog."""
         parameters = list(inspect.signature(self.fn).parameters.values())
@@ -70,19 +75,26 @@ class Function:
 _functions: dict[str, Function] = {}
 
 
-def _register(role: str, queue: str, fn: Callable[..., Any], options: dict[str, Any]) -> None:
-    name = options.pop("name") or fn.__name__
-    known = _functions.get(name)
-    if known is not None and (known.fn.__module__, known.fn.__qualname__) != (
-        fn.__module__,
-        fn.__qualname__,
-    ):
+def _registering(
+    role: str, queue: str, name: str | None, **options: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the decorator that registers a function with these options."""
+
+    def register(fn: Callable[..., Any]) -> Callable[..., Any]:
+        _add(Function(name=name or fn.__name__, role=role, queue=queue, fn=fn, **options))
+        return fn
+
+    return register
+
+
+def _add(new: Function) -> None:
+    known = _functions.get(new.name)
+    if known is not None and known.place != new.place:
         raise ConfigError(
-            f"two functions are called {name!r}: {known.fn.__module__}.{known.fn.__qualname__} and"
-            f" {fn.__module__}.{fn.__qualname__}",
+            f"two functions are called {new.name!r}: {known.place} and {new.place}",
             hint="give one of them another name=",
         )
-    _functions[name] = Function(name=name, role=role, queue=queue, fn=fn, **options)
+    _functions[new.name] = new
 
 
 @overload
@@ -105,19 +117,16 @@ def coordinator(
     max_backoff: float = 300.0,
 ) -> Any:
     """Register a durable coordinator `(ctx, *args) -> JSON`. Options: see `Function`."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        options = {
-            "name": name,
-            "max_attempts": max_attempts,
-            "time_limit": None,
-            "backoff": backoff,
-            "max_backoff": max_backoff,
-        }
-        _register("coordinator", COORDINATORS, function, options)
-        return function
-
-    return decorate if fn is None else decorate(fn)
+    register = _registering(
+        "coordinator",
+        COORDINATORS,
+        name,
+        max_attempts=max_attempts,
+        time_limit=None,
+        backoff=backoff,
+        max_backoff=max_backoff,
+    )
+    return register if fn is None else register(fn)
 
 
 @overload
@@ -144,19 +153,16 @@ def worker(
     max_backoff: float = 300.0,
 ) -> Any:
     """Register a worker function `(*args) -> JSON`: a leaf, which can spawn nothing."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        options = {
-            "name": name,
-            "max_attempts": max_attempts,
-            "time_limit": time_limit,
-            "backoff": backoff,
-            "max_backoff": max_backoff,
-        }
-        _register("worker", queue, function, options)
-        return function
-
-    return decorate if fn is None else decorate(fn)
+    register = _registering(
+        "worker",
+        queue,
+        name,
+        max_attempts=max_attempts,
+        time_limit=time_limit,
+        backoff=backoff,
+        max_backoff=max_backoff,
+    )
+    return register if fn is None else register(fn)
 
 
 def registered() -> list[Function]:
