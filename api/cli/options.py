@@ -1,6 +1,6 @@
-"""Checks of options that several commands have, made before anything is queued."""
+"""Options that several commands have, and their checks, made before anything is queued."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -14,3 +14,18 @@ def seconds(value: float | None) -> float | None:
     if value is not None and not 0 <= value <= _LONGEST_S:
         raise typer.BadParameter(f"{value:g} is not a number of seconds from 0 to {_LONGEST_S}")
     return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Priority = Annotated[int, typer.Option(help="Higher goes first; -1000 to 1000.")]
+IdempotencyKey = Annotated[
+    str | None, typer.Option(help="A repeat with this key returns the first one's id.")
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(callback=seconds, help="Fail the work if it is not done in so many seconds."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(callback=seconds, help="Wait at most so many seconds; the work goes on."),
+]

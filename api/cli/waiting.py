@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 _GLANCE_S = 1.0
 
 
+def answer(
+    opened: "Session", task_id: int, *, wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Answer for a task just queued: with its id, or, with `wait`, with what comes of it."""
+    if wait:
+        finish(opened, task_id, timeout, as_json)
+    else:
+        queued(opened, task_id, as_json)
+
+
 def queued(opened: "Session", task_id: int, as_json: bool) -> None:
     """Print the id of a task just queued; tell when nobody is there to do it."""
     from lmx.workflows.views import get_task

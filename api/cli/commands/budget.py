@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import LARGEST_ID
+from lmx.api.cli.options import LARGEST_ID, AsJson
 from lmx.api.cli.output import note, write, write_json
 
 budget = typer.Typer(no_args_is_help=True, help="Budgets: what was granted, held and spent.")
@@ -21,7 +21,7 @@ def check(
     run: Annotated[
         int | None, typer.Argument(help="Check one run only.", min=1, max=LARGEST_ID)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add up every charge, and compare with what the budgets say was spent and granted.
 

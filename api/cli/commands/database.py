@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import AsJson
 from lmx.api.cli.output import note, write, write_json
 
 db = typer.Typer(
@@ -21,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 @db.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell where the database is and whether its schema fits this program."""
     from lmx.workflows.config import load_settings

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import AsJson
 from lmx.api.cli.output import print_rich, write_json
 
 _MARKS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]FAIL[/]"}
@@ -21,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Do not hash the model files.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check compiler, engine, memory, disk, database, models, port and processes.
 

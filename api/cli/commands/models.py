@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import AsJson
 from lmx.api.cli.output import clock, note, print_table, write, write_json
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of another file of this name.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a model file and register it, with its exact need of memory. Loads nothing."""
     from lmx.api.cli.session import session
@@ -72,7 +73,7 @@ def add(
 
 
 @models.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List the registered models."""
     from lmx.api.cli.session import session
     from lmx.workflows.models import list_models
@@ -95,7 +96,7 @@ def show(
     n_ctx: Annotated[
         int | None, typer.Option("--n-ctx", help="Tell the need for this context length.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a model, and the exact memory that a context of it needs."""
     from dataclasses import replace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import LARGEST_ID, seconds
+from lmx.api.cli.options import LARGEST_ID, AsJson, seconds
 
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
@@ -20,7 +20,6 @@ Id = Annotated[
     int,
     typer.Argument(help="The id that lmx run or lmx enqueue printed.", min=1, max=LARGEST_ID),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:

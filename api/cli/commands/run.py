@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import seconds
+from lmx.api.cli.options import AsJson, Deadline, IdempotencyKey, Priority, Timeout
 
 PANEL = "Work"
 
@@ -34,26 +34,18 @@ def run(
         list[str] | None,
         typer.Option(help="What the whole run may cost: 0.50 dollars (or tokens=5000)."),
     ] = None,
-    priority: Annotated[int, typer.Option(help="Higher goes first; -1000 to 1000.")] = 0,
+    priority: Priority = 0,
     weight: Annotated[
         float, typer.Option(help="Its share of the workers, beside other runs.")
     ] = 1.0,
     nesting: Annotated[
         int, typer.Option(help="Levels of coordinators it may spawn beneath itself.")
     ] = 0,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="A repeat with this key returns the first run's id.")
-    ] = None,
-    deadline: Annotated[
-        float | None,
-        typer.Option(callback=seconds, help="Fail the run if it is not done in so many seconds."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
+    deadline: Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait, and print its result.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(callback=seconds, help="Wait at most so many seconds; the run goes on."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start a run of a workflow and print its id. Follow it with lmx show.
 
@@ -61,7 +53,7 @@ def run(
     """
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import parse_budget, parse_call
-    from lmx.api.cli.waiting import finish, queued
+    from lmx.api.cli.waiting import answer
 
     amounts = parse_budget(budget or [])
     args, kwargs = parse_call(arguments or [])
@@ -77,4 +69,4 @@ def run(
             idempotency_key=idempotency_key,
             timeout=deadline,
         )
-        finish(opened, run_id, timeout, as_json) if wait else queued(opened, run_id, as_json)
+        answer(opened, run_id, wait=wait, timeout=timeout, as_json=as_json)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmx.api.cli.examples import examples
+from lmx.api.cli.options import AsJson
 from lmx.api.cli.output import duration, note, print_table, write, write_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def down() -> None:
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what runs: processes, database, queues and workers. Starts nothing.
 

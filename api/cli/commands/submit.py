@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import seconds
+from lmx.api.cli.options import AsJson, Deadline, IdempotencyKey, Priority, Timeout
 
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
@@ -105,22 +105,14 @@ def enqueue(
     budget: Annotated[
         list[str] | None, typer.Option(help="What it may cost, in dollars: 0.05 (or tokens=5000).")
     ] = None,
-    priority: Annotated[int, typer.Option(help="Higher goes first; -1000 to 1000.")] = 0,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="A repeat with this key returns the first task's id.")
-    ] = None,
-    deadline: Annotated[
-        float | None,
-        typer.Option(callback=seconds, help="Fail the task if it is not done in so many seconds."),
-    ] = None,
+    priority: Priority = 0,
+    idempotency_key: IdempotencyKey = None,
+    deadline: Deadline = None,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait, and print only the answer.")
     ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(callback=seconds, help="Wait at most so many seconds; the task goes on."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Queue one task and print its id.
 
@@ -128,7 +120,7 @@ def enqueue(
     """
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import parse_budget, parse_json, read_file, read_prompt
-    from lmx.api.cli.waiting import finish, queued
+    from lmx.api.cli.waiting import answer
     from lmx.api.preflight import refuse_malformed
 
     amounts = parse_budget(budget or [])
@@ -142,7 +134,7 @@ def enqueue(
         body = _function_input(prompt, input_)
         with session() as opened:
             task_id = opened.client.enqueue(function, body, **common)
-            finish(opened, task_id, timeout, as_json) if wait else queued(opened, task_id, as_json)
+            answer(opened, task_id, wait=wait, timeout=timeout, as_json=as_json)
         return
     _refuse_without_function(input_)
     turns = None if messages is None else _conversation(messages, prompt, file, system, raw=raw)
@@ -167,7 +159,7 @@ def enqueue(
             call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
         refuse_malformed(opened.connection, call["model"], {**call, **sampling})
         task_id = opened.client.generate(**call, **sampling, **common)
-        finish(opened, task_id, timeout, as_json) if wait else queued(opened, task_id, as_json)
+        answer(opened, task_id, wait=wait, timeout=timeout, as_json=as_json)
 
 
 def _function_input(prompt: list[str] | None, text: str | None) -> Any:

@@ -1,9 +1,10 @@
 """`lmx vram`: who holds the memory of the devices."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from lmx.api.cli.options import AsJson
 from lmx.api.cli.output import note, print_rich, write_json
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("vram", rich_help_panel="Models and machine")(vram)
 
 
-def vram(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def vram(as_json: AsJson = False) -> None:
     """Show how much memory of each device is booked, and by whom."""
     from dataclasses import asdict
 
