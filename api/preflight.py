@@ -23,6 +23,11 @@ _FORMS: Final = ("grammar", "json_schema", "tools", "tool_choice", "template_opt
 _BESIDE: Final = ("stop", "parallel_tool_calls", "thinking")
 
 
+def has_form(call: Mapping[str, Any]) -> bool:
+    """Return whether a call asks for anything that could be malformed."""
+    return any(call.get(name) is not None for name in _FORMS)
+
+
 def refuse_malformed(
     connection: psycopg.Connection[Any], model: str, call: Mapping[str, Any]
 ) -> None:
@@ -31,9 +36,9 @@ def refuse_malformed(
     `call` has the options of `Client.generate`. Looks at grammar, schema and tools, which can be
     wrong in ways that only the engine knows; not at the words of the messages.
     """
-    options = {name: call[name] for name in (*_FORMS, *_BESIDE) if call.get(name) is not None}
-    if not any(name in options for name in _FORMS) or not engine_installed():
+    if not has_form(call) or not engine_installed():
         return
+    options = {name: call[name] for name in (*_FORMS, *_BESIDE) if call.get(name) is not None}
     rows = [row for row in list_models(connection) if row.name == model]
     if not rows or not Path(rows[0].path).is_file():
         return

@@ -1,5 +1,6 @@
 """Runs the application under uvicorn until SIGTERM."""
 
+import gc
 import logging
 import socket
 from contextlib import closing
@@ -46,6 +47,9 @@ def run(database: Database, listener: socket.socket, *, grace_s: float) -> None:
     """Serve `database` on a listening socket until stopped."""
     host, port = listener.getsockname()[:2]
     server = build(database, host, port, grace_s=grace_s)
+    # What is loaded by now stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[listener])
 
 

@@ -19,7 +19,8 @@ class Services:
     following: Following
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
+    # A coroutine, or FastAPI would send each request to another thread just for this.
     services = request.app.state.services
     assert isinstance(services, Services)
     return services

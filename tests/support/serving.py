@@ -4,11 +4,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import uvloop
+
 from lmx.api.address import listen, url_of
 from lmx.api.http.server import build
 from lmx.workflows.database.connect import Database
 from tests.support.eventually import eventually
 from tests.support.hands import COORDINATORS, QUEUE, Hands
+
+# libuv keeps a pipe for the whole process from its first loop on: no test shall be blamed for it.
+uvloop.new_event_loop().close()
 
 
 @contextmanager

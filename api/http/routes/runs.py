@@ -23,24 +23,24 @@ from lmx.api.http.responses import (
     task_of,
 )
 from lmx.api.http.services import Shared
-from lmx.api.http.submit import submit_once
+from lmx.api.http.submit import answer_submission
 from lmx.workflows import control, views
+from lmx.workflows.database.callers import CallerConnection
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 
 @router.post("", status_code=201, summary="Start a run")
-def submit_run(
+async def submit_run(
     body: Annotated[RunRequest, Body()],
     response: Response,
     services: Shared,
     key: IdempotencyKey = None,
 ) -> Submitted:
     """Start a run of a workflow; answered after the commit."""
-    run_id, created = submit_once(
-        services,
-        key,
-        lambda connection: services.client.start(
+
+    def submit(connection: CallerConnection | None) -> int:
+        return services.client.start(
             body.workflow,
             args=body.args,
             kwargs=body.kwargs,
@@ -52,11 +52,9 @@ def submit_run(
             timeout=body.timeout,
             idempotency_key=key,
             connection=connection,
-        ),
-    )
-    response.status_code = 201 if created else 200
-    response.headers["Location"] = f"/v1/runs/{run_id}"
-    return Submitted(id=run_id, created=created)
+        )
+
+    return await answer_submission(services, key, submit, response, router.prefix)
 
 
 @router.get("", summary="List runs")

@@ -9,15 +9,16 @@ from lmx.api.http.parameters import IdempotencyKey, TaskId, Wait
 from lmx.api.http.requests import FunctionTask, ModelCall, TaskRequest
 from lmx.api.http.responses import Cancelled, Input, Submitted, Task, task_of
 from lmx.api.http.services import Services, Shared
-from lmx.api.http.submit import Submit, submit_once
-from lmx.api.preflight import refuse_malformed
+from lmx.api.http.submit import Submit, answer_submission
+from lmx.api.preflight import has_form, refuse_malformed
 from lmx.workflows import control, views
+from lmx.workflows.database.callers import CallerConnection
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 
 @router.post("", status_code=201, summary="Submit a task")
-def submit_task(
+async def submit_task(
     body: Annotated[TaskRequest, Body()],
     response: Response,
     services: Shared,
@@ -28,10 +29,7 @@ def submit_task(
         submit = _model_call(services, body, key)
     else:
         submit = _function_task(services, body, key)
-    task_id, created = submit_once(services, key, submit)
-    response.status_code = 201 if created else 200
-    response.headers["Location"] = f"/v1/tasks/{task_id}"
-    return Submitted(id=task_id, created=created)
+    return await answer_submission(services, key, submit, response, router.prefix)
 
 
 def _function_task(services: Services, body: FunctionTask, key: str | None) -> Submit:
@@ -57,20 +55,26 @@ def _model_call(services: Services, body: ModelCall, key: str | None) -> Submit:
         if body.messages is None
         else [one.model_dump(exclude_none=True) for one in body.messages]
     )
-    with services.database.connect() as connection:
-        refuse_malformed(connection, body.model, body.model_dump(exclude_none=True))
-    return lambda connection: services.client.generate(
-        model=body.model,
-        prompt=body.prompt,
-        messages=messages,
-        max_tokens=body.max_tokens,
-        priority=body.priority,
-        timeout=body.timeout,
-        budget=body.budget,
-        idempotency_key=key,
-        connection=connection,
-        **body.sampling(),
-    )
+    call = body.model_dump(exclude_none=True)
+
+    def submit(connection: CallerConnection | None) -> int:
+        if has_form(call):
+            with services.database.connect() as reading:
+                refuse_malformed(reading, body.model, call)
+        return services.client.generate(
+            model=body.model,
+            prompt=body.prompt,
+            messages=messages,
+            max_tokens=body.max_tokens,
+            priority=body.priority,
+            timeout=body.timeout,
+            budget=body.budget,
+            idempotency_key=key,
+            connection=connection,
+            **body.sampling(),
+        )
+
+    return submit
 
 
 @router.get("/{task_id}", summary="Read a task")
