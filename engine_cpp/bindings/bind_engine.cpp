@@ -89,7 +89,8 @@ void bind_request(nb::module_& module) {
       .def_ro("prefill_s", &Result::prefill_s)
       .def_ro("decode_s", &Result::decode_s)
       .def_ro("seed", &Result::seed)
-      .def_ro("logprobs", &Result::logprobs);
+      .def_ro("logprobs", &Result::logprobs)
+      .def_ro("embedding", &Result::embedding);
 
   nb::class_<Request>(module, "Request")
       .def_prop_ro("id", [](const Request& self) { return self.spec().id; })
@@ -161,16 +162,16 @@ void bind_engine(nb::module_& module) {
              const ContextSpec& context, const Sampling& sampling, std::vector<std::string> stops,
              std::optional<double> deadline_s, std::optional<Constraint> constraint,
              std::vector<std::string> preserved, std::optional<std::uint32_t> logprobs,
-             std::string session, std::string mode, std::size_t max_unread) {
+             std::string session, std::string mode, std::size_t max_unread, bool truncate) {
             nb::gil_scoped_release unlocked;
             return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
                                 std::move(stops), deadline_s, std::move(constraint),
                                 std::move(preserved), logprobs, std::move(session), std::move(mode),
-                                max_unread});
+                                max_unread, truncate});
           },
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
           "deadline_s"_a.none(), "constraint"_a.none(), "preserved"_a, "logprobs"_a.none(),
-          "session"_a, "mode"_a, "max_unread"_a)
+          "session"_a, "mode"_a, "max_unread"_a, "truncate"_a = false)
       .def("job", &Engine::job, "id"_a, "model"_a, "context"_a, "aged"_a, release)
       .def(
           "project",

@@ -23,6 +23,7 @@ ModelInfo inspect(const std::string& path) {
   const DryModel model(identify(path), device);
   ContextSpec spec;
   spec.n_ctx = 256;
+  if (!model.info().generates) spec.pooling = "mean";
   model.footprint(normalised(spec), device);
   model.tokenize("The quick brown fox, 12 \xC3\xA9t\xC3\xA9s.\n", 256);
   return model.info();
@@ -44,7 +45,10 @@ void bind_models(nb::module_& module) {
       .def_ro("chat_template", &ModelInfo::chat_template)
       .def_ro("bos", &ModelInfo::bos)
       .def_ro("eos", &ModelInfo::eos)
-      .def_ro("adds_bos", &ModelInfo::adds_bos);
+      .def_ro("adds_bos", &ModelInfo::adds_bos)
+      .def_ro("generates", &ModelInfo::generates)
+      .def_ro("pooling", &ModelInfo::pooling)
+      .def_ro("n_embd", &ModelInfo::n_embd);
 
   nb::class_<Footprint>(module, "Footprint")
       .def_ro("weights", &Footprint::weights)
@@ -56,11 +60,15 @@ void bind_models(nb::module_& module) {
       .def(
           "__init__",
           [](ContextSpec* self, std::uint32_t n_ctx, std::uint32_t n_seq, std::string kv_type,
-             std::uint32_t n_ubatch, std::string flash_attn) {
-            new (self)
-                ContextSpec{n_ctx, n_seq, std::move(kv_type), n_ubatch, std::move(flash_attn)};
+             std::uint32_t n_ubatch, std::string flash_attn, std::string pooling) {
+            new (self) ContextSpec{n_ctx,
+                                   n_seq,
+                                   std::move(kv_type),
+                                   n_ubatch,
+                                   std::move(flash_attn),
+                                   std::move(pooling)};
           },
-          "n_ctx"_a, "n_seq"_a, "kv_type"_a, "n_ubatch"_a, "flash_attn"_a);
+          "n_ctx"_a, "n_seq"_a, "kv_type"_a, "n_ubatch"_a, "flash_attn"_a, "pooling"_a = "");
 
   const auto release = nb::call_guard<nb::gil_scoped_release>();
   module.def("inspect", inspect, "path"_a, release);

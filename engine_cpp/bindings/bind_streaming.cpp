@@ -37,7 +37,7 @@ class StreamLab {
       const ModelHandle dry = load_model(path, device_, LoadMode::dry);
       map_ = map_layers(dry.get(), device_);
       const ContextHandle context = make_context(dry.get(), normalised({}), 1);
-      sizes_ = layer_sizes(dry.get(), map_, device_, footprint(context.get(), device_).weights);
+      sizes_ = layer_sizes(dry.get(), map_, device_, footprint(context.get(), {}, device_).weights);
     }
     if (resident && !sizes_.possible()) throw Error("cannot be streamed: " + map_.refusal);
     if (resident) plan_ = plan_streaming(sizes_, *resident, slots);

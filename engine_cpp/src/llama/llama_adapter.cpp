@@ -69,6 +69,14 @@ llama_flash_attn_type flash_attn_of(const std::string& name) {
   throw InvalidRequest("flash_attn is '" + name + "' but must be one of auto, on, off");
 }
 
+enum llama_pooling_type pooling_of(const std::string& name) {
+  if (name.empty()) return LLAMA_POOLING_TYPE_NONE;
+  if (name == "mean") return LLAMA_POOLING_TYPE_MEAN;
+  if (name == "cls") return LLAMA_POOLING_TYPE_CLS;
+  if (name == "last") return LLAMA_POOLING_TYPE_LAST;
+  throw InvalidRequest("pooling is '" + name + "' but must be one of mean, cls, last");
+}
+
 // "CUDA0" of ggml is "cuda:0" to a user.
 std::string device_name(ggml_backend_dev_t device) {
   std::string name = ggml_backend_dev_name(device);
@@ -190,7 +198,9 @@ ContextSpec normalised(ContextSpec spec) {
   }
   spec.n_ctx = (spec.n_ctx + kContextStep - 1) / kContextStep * kContextStep;
   if (spec.n_ubatch == 0) throw InvalidRequest("n_ubatch must be 1 or more");
-  spec.n_ubatch = std::min(spec.n_ubatch, spec.n_ctx);
+  // The whole of a text must be in one batch to be pooled.
+  spec.n_ubatch = spec.embeds() ? spec.n_ctx : std::min(spec.n_ubatch, spec.n_ctx);
+  pooling_of(spec.pooling);
   kv_type_of(spec.kv_type);
   flash_attn_of(spec.flash_attn);
   return spec;
@@ -228,14 +238,18 @@ ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int
   params.n_batch = spec.n_ubatch;
   params.n_ubatch = spec.n_ubatch;
   params.n_seq_max = spec.n_seq;
-  params.n_outputs_max = spec.n_seq;  // one row of logits per sequence is all that is sampled
+  // One row of logits per sequence is all that is sampled; what is pooled is all of its tokens.
+  params.n_outputs_max = spec.embeds() ? 0 : spec.n_seq;
+  params.embeddings = spec.embeds();
+  if (spec.embeds()) params.pooling_type = pooling_of(spec.pooling);
   params.n_threads = threads;
   params.n_threads_batch = threads;
   params.type_k = kv_type_of(spec.kv_type);
   params.type_v = params.type_k;
   params.flash_attn_type = flash_attn_of(spec.flash_attn);
-  params.kv_unified =
-      false;  // with streams of their own, sequences do not change each other's bits
+  // With streams of their own, sequences do not change each other's bits. But then a batch is cut
+  // where the shortest of them ends, and only what is behind the cut would be pooled.
+  params.kv_unified = spec.embeds();
   params.abort_callback = callbacks.abort;
   params.abort_callback_data = callbacks.abort_data;
   params.cb_eval = callbacks.on_node;
@@ -248,7 +262,7 @@ ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int
               " tokens could be made: " + errors.reason("an allocation failed"));
 }
 
-Footprint footprint(const llama_context* context, const Device& device) {
+Footprint footprint(const llama_context* context, const ContextSpec& spec, const Device& device) {
   const llama_model* model = llama_get_model(context);
   Footprint bytes;
   Bytes all_weights = 0;
@@ -266,7 +280,9 @@ Footprint footprint(const llama_context* context, const Device& device) {
   }
   // The rows of logits are allocated at the first decode and are not part of the breakdown.
   const Bytes vocabulary = static_cast<Bytes>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
-  const Bytes logits = vocabulary * sizeof(float) * llama_n_seq_max(context);
+  const Bytes width = spec.embeds() ? static_cast<Bytes>(llama_model_n_embd_out(model)) : 0;
+  const Bytes rows = spec.embeds() ? llama_n_batch(context) : llama_n_seq_max(context);
+  const Bytes logits = (vocabulary + width) * sizeof(float) * rows;
   (device.is_cpu ? bytes.compute : bytes.host) += logits;
 
   const Bytes tensors = llama_model_size(model);

@@ -12,6 +12,7 @@
 namespace lmx {
 namespace {
 
+constexpr std::uint32_t kNoLimit = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kOpenFiles = 8;  // vocabularies kept in memory
 
 std::string metadata(const llama_model* model, const char* key) {
@@ -22,6 +23,14 @@ std::string metadata(const llama_model* model, const char* key) {
 
 std::string token_text(const llama_vocab* vocab, llama_token token) {
   return token == LLAMA_TOKEN_NULL ? std::string() : llama_vocab_get_text(vocab, token);
+}
+
+// As the file's metadata number them.
+std::string pooling_name(const std::string& number) {
+  if (number == "1") return "mean";
+  if (number == "2") return "cls";
+  if (number == "3") return "last";
+  return number == "4" ? "rank" : "";
 }
 
 ModelInfo describe(const llama_model* model, const FileIdentity& identity) {
@@ -40,14 +49,16 @@ ModelInfo describe(const llama_model* model, const FileIdentity& identity) {
   info.bos = token_text(vocab, llama_vocab_bos(vocab));
   info.adds_bos = llama_vocab_get_add_bos(vocab);
   info.eos = token_text(vocab, llama_vocab_eos(vocab));
+  info.generates = metadata(model, (info.arch + ".attention.causal").c_str()) != "false";
+  info.pooling = pooling_name(metadata(model, (info.arch + ".pooling_type").c_str()));
+  info.n_embd = static_cast<std::uint32_t>(llama_model_n_embd_out(model));
   return info;
 }
 
-// Encoders, embedding models and diffusion models do not produce one token after another.
-bool generates_text(const llama_model* model, const std::string& arch) {
-  const std::string causal = metadata(model, (arch + ".attention.causal").c_str());
+// Neither text from a prompt nor vectors can be had of the others.
+bool is_usable(const llama_model* model) {
   return llama_model_has_decoder(model) && !llama_model_has_encoder(model) &&
-         !llama_model_is_diffusion(model) && causal != "false";
+         !llama_model_is_diffusion(model);
 }
 
 std::size_t longest_token(const llama_vocab* vocab) {
@@ -90,7 +101,7 @@ DryModel::DryModel(FileIdentity identity, const Device& device)
   if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE || info_.n_vocab == 0) {
     throw ModelFileError(identity_.path + ": has no vocabulary and cannot generate text");
   }
-  if (!generates_text(model_.get(), info_.arch)) {
+  if (!is_usable(model_.get())) {
     throw ModelFileError(identity_.path + ": a model of kind '" + info_.arch +
                          "' does not generate text from a prompt; use a decoder-only model");
   }
@@ -115,6 +126,17 @@ std::vector<llama_token> DryModel::tokenize(const std::string& text, std::uint32
   return tokens;
 }
 
+std::vector<llama_token> DryModel::tokenize_cut(const std::string& text,
+                                                std::uint32_t limit) const {
+  auto tokens = tokenize(text.substr(0, longest_token_ * limit * std::size_t{4}), kNoLimit);
+  if (tokens.size() <= limit) return tokens;
+  const bool ends = llama_vocab_get_add_eos(vocab()) || llama_vocab_get_add_sep(vocab());
+  const llama_token last = tokens.back();
+  tokens.resize(limit);
+  if (ends) tokens.back() = last;
+  return tokens;
+}
+
 std::vector<llama_token> DryModel::control_tokens(const std::vector<std::string>& texts) const {
   std::vector<llama_token> tokens;
   for (const std::string& text : texts) {
@@ -128,7 +150,7 @@ std::vector<llama_token> DryModel::control_tokens(const std::vector<std::string>
 
 Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) const {
   const ContextHandle context = make_context(model_.get(), spec, 1);
-  return lmx::footprint(context.get(), device);
+  return lmx::footprint(context.get(), spec, device);
 }
 
 ModelLayers DryModel::layers(const Device& device, Bytes weights) const {

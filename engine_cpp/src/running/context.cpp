@@ -45,14 +45,14 @@ Context::Context(std::string id, std::shared_ptr<ResidentModel> model, const Con
 Context::~Context() = default;
 
 Footprint Context::footprint(const Device& device) const {
-  return lmx::footprint(handle_.get(), device);
+  return lmx::footprint(handle_.get(), spec_, device);
 }
 
 void Context::warm_up() {
   const llama_token token = std::max<llama_token>(llama_vocab_bos(vocab_), 0);
   batch_->clear();
   for (std::uint32_t i = 0; batch_->room() > 0; ++i) {
-    batch_->add(token, i / spec_.n_seq, i % spec_.n_seq, i < spec_.n_seq);
+    batch_->add(token, i / spec_.n_seq, i % spec_.n_seq, spec_.embeds() || i < spec_.n_seq);
   }
   decode_batch();
   llama_memory_clear(llama_get_memory(handle_.get()), false);
@@ -63,10 +63,12 @@ std::vector<Held> Context::held(const std::string& session) const {
   std::vector<Held> all;
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     const Slot& slot = slots_[i];
-    Held& one = all.emplace_back(Held{.tokens = slot.cached(),
-                                      .exact_until = slot.exact_until,
-                                      .running = slot.running(),
-                                      .anonymous = slot.session.empty()});
+    // A text is pooled over all of its tokens: it goes on from nothing.
+    Held& one = all.emplace_back(
+        Held{.tokens = spec_.embeds() ? std::span<const llama_token>() : slot.cached(),
+             .exact_until = slot.exact_until,
+             .running = slot.running(),
+             .anonymous = slot.session.empty()});
     one.own = !session.empty() && slot.session == session;
     if (memory_.window > 0) {
       const auto first =

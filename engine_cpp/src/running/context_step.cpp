@@ -56,7 +56,8 @@ Step Context::step() {
       advance(step);
       learn_speed(step, streams);
       for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-        if (slots_[i].running() && slots_[i].output_row >= 0) sample(i, step);
+        if (!slots_[i].running() || slots_[i].output_row < 0) continue;
+        spec_.embeds() ? pool(i, step) : sample(i, step);
       }
       step.sample_s = seconds_between(decoded, Clock::now());
     } else {
@@ -135,9 +136,14 @@ void Context::add_prompts(const std::vector<std::uint32_t>& turn) {
   std::uint32_t budget = streams_are_running
                              ? prefill_bite(stream_s_, prefill_token_s_, batch_->capacity())
                              : batch_->capacity();
-  for (std::uint32_t i : turn) {
+  std::vector<std::uint32_t> order = turn;
+  if (spec_.embeds()) {  // whole texts only, so that the one that waits longest must come first
+    std::ranges::sort(order, {}, [&](auto i) { return slots_[i].generation->began; });
+  }
+  for (std::uint32_t i : order) {
     const Slot& slot = slots_[i];
     if (slot.streaming()) continue;
+    if (spec_.embeds() && slot.behind() > batch_->room()) break;
     std::uint32_t n = std::min({slot.behind(), budget, batch_->room()});
     if (slot.generation->exact()) {
       n = exact_bite(slot.n_past, slot.generation->prompt_size(), memory_.chunk);
@@ -153,7 +159,8 @@ void Context::add_to_batch(std::uint32_t index, std::uint32_t n) {
   const Generation& generation = *slot.generation;
   for (std::uint32_t position = slot.n_past; position < slot.n_past + n; ++position) {
     const bool last = position + 1 == generation.size();
-    const auto row = batch_->add(generation.tokens[position], position, index, last);
+    const auto row =
+        batch_->add(generation.tokens[position], position, index, last || spec_.embeds());
     if (last) slot.output_row = row;
   }
   slot.batched = n;
@@ -212,6 +219,21 @@ void Context::learn_speed(const Step& step, bool streams) {
     const double for_prompts = streams ? step.decode_s - stream_s_ : step.decode_s;
     prefill_token_s_ = smooth(prefill_token_s_, for_prompts / step.prefill_tokens);
   }
+}
+
+void Context::pool(std::uint32_t index, Step& step) {
+  Request& request = *slots_[index].generation->request;
+  const float* vector = llama_get_embeddings_seq(handle_.get(), static_cast<llama_seq_id>(index));
+  const std::int32_t width = llama_model_n_embd_out(model_->handle.get());
+  std::exception_ptr error;
+  if (usable(vector, width)) {
+    request.set_embedding({vector, vector + width});
+  } else {
+    error = std::make_exception_ptr(ModelFileError(
+        model_->file.path + ": computes numbers that are not finite; the file is damaged"));
+  }
+  step.endings.push_back(end(index, error ? "" : "stop", error));
+  clear(index);
 }
 
 void Context::sample(std::uint32_t index, Step& step) {

@@ -66,6 +66,20 @@ void check_context(const ModelInfo& info, std::uint32_t n_ctx) {
                        " tokens; ask for no more than that");
 }
 
+void check_kind(const ModelInfo& info, const ContextSpec& context) {
+  if (!context.embeds() && !info.generates) {
+    throw ModelFileError(info.path + ": a model of kind '" + info.arch +
+                         "' does not generate text from a prompt; embed() takes it");
+  }
+}
+
+std::vector<llama_token> tokens_of(const DryModel& model, const Prompt& prompt,
+                                   const ContextSpec& context) {
+  if (!context.embeds()) return model.tokenize(prompt.text, context.n_ctx - 1);
+  return prompt.truncate ? model.tokenize_cut(prompt.text, context.n_ctx)
+                         : model.tokenize(prompt.text, context.n_ctx);
+}
+
 }  // namespace
 
 Bytes default_host_bytes(const Device& device, Bytes cap) {
@@ -95,6 +109,7 @@ Engine::Engine(const EngineOptions& options, Device device)
 std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   const auto model = estimator_->open(prompt.model);
   if (prompt.max_tokens == 0) throw InvalidRequest("max_tokens must be 1 or more");
+  check_kind(model->info(), prompt.context);
   check_context(model->info(), prompt.context.n_ctx);
   check_output(prompt);
   validate(prompt.sampling, static_cast<std::int32_t>(model->info().n_vocab));
@@ -109,7 +124,7 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.context.n_seq = 1;
   spec.context = normalised(spec.context);
   spec.deadline = deadline_after(prompt.deadline_s);
-  spec.prompt = model->tokenize(prompt.text, spec.context.n_ctx - 1);
+  spec.prompt = tokens_of(*model, prompt, spec.context);
   spec.needs = estimator_->estimate(model, spec.context);
   spec.layers = layers_to_stream(model, spec.needs);
   if (spec.layers) spec.stream = stream_needs(spec.layers->sizes, streaming_);

@@ -115,6 +115,11 @@ void Request::add_logprob(TokenLogprob logprob) {
   result_.logprobs.push_back(std::move(logprob));
 }
 
+void Request::set_embedding(std::vector<float> embedding) {
+  const std::lock_guard lock(mutex_);
+  result_.embedding = std::move(embedding);
+}
+
 void Request::finish(const std::string& reason) {
   {
     const std::lock_guard lock(mutex_);

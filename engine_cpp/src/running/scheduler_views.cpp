@@ -31,7 +31,8 @@ std::string Scheduler::model_id(const FileIdentity& file) {
 
 std::string Scheduler::context_key(const ContextSpec& spec) {
   return "n_ctx=" + std::to_string(spec.n_ctx) + " kv=" + spec.kv_type +
-         " ubatch=" + std::to_string(spec.n_ubatch) + " fa=" + spec.flash_attn;
+         " ubatch=" + std::to_string(spec.n_ubatch) + " fa=" + spec.flash_attn +
+         (spec.embeds() ? " pooling=" + spec.pooling : "");
 }
 
 void Scheduler::pin(const std::string& path, bool pinned) {

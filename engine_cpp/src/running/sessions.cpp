@@ -24,9 +24,9 @@ Sessions::Sessions(std::shared_ptr<SharedLedger> host, KvStoreOptions options, s
 std::string Sessions::fingerprint(const FileIdentity& file, const ContextSpec& spec) const {
   return file.path + " inode=" + std::to_string(file.inode) + " size=" + std::to_string(file.size) +
          " modified=" + std::to_string(file.modified_ns) + " kv=" + spec.kv_type +
-         " fa=" + spec.flash_attn + " ubatch=" + std::to_string(spec.n_ubatch) +
-         " device=" + device_ + " threads=" + std::to_string(threads_) +
-         " llama.cpp=" + llama_version();
+         " fa=" + spec.flash_attn + " pooling=" + spec.pooling +
+         " ubatch=" + std::to_string(spec.n_ubatch) + " device=" + device_ +
+         " threads=" + std::to_string(threads_) + " llama.cpp=" + llama_version();
 }
 
 std::string Sessions::fingerprint(const Context& context) const {

@@ -55,6 +55,10 @@ struct ContextSpec {
   std::string kv_type = "f16";  // f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0
   std::uint32_t n_ubatch = 512;
   std::string flash_attn = "auto";  // auto, on, off
+  // mean, cls or last: the context turns whole texts into vectors. Empty: it generates.
+  std::string pooling;
+
+  bool embeds() const { return !pooling.empty(); }
 
   auto operator<=>(const ContextSpec&) const = default;
 };
@@ -97,7 +101,7 @@ ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int
 
 // What the library has allocated for the context and the weights under it or, after a dry load,
 // would allocate.
-Footprint footprint(const llama_context* context, const Device& device);
+Footprint footprint(const llama_context* context, const ContextSpec& spec, const Device& device);
 
 // The rules of a grammar in GBNF; the first is a reference to its "root". Throws InvalidRequest. A
 // hostile grammar can crash or hang the library: call it in a process set aside for that, in which

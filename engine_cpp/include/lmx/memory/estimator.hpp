@@ -46,6 +46,9 @@ struct ModelInfo {
   std::string bos;  // text of the token that begins a prompt
   std::string eos;
   bool adds_bos = false;  // tokenizing puts it there
+  bool generates = true;  // one token after another; encoders only turn text into vectors
+  std::string pooling;    // by which it does that, as the file says: mean, cls, last; else empty
+  std::uint32_t n_embd = 0;
 };
 
 // A model file opened without its weights. Tokenizing is thread-safe; planning a context is not.
@@ -59,6 +62,9 @@ class DryModel {
 
   // Throws PromptTooLong without tokenizing when the text cannot fit into `limit` tokens.
   std::vector<llama_token> tokenize(const std::string& text, std::uint32_t limit) const;
+
+  // The same, cut to the limit; what the tokenizer puts at the end of a text stays at its end.
+  std::vector<llama_token> tokenize_cut(const std::string& text, std::uint32_t limit) const;
 
   // The tokens that stand for exactly these texts; a text that is no token of its own is left out.
   std::vector<llama_token> control_tokens(const std::vector<std::string>& texts) const;

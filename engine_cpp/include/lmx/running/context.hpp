@@ -128,6 +128,7 @@ class Context {
   void advance(Step& step);
   void recover_after_abort();
   void learn_speed(const Step& step, bool streams);
+  void pool(std::uint32_t index, Step& step);
   void sample(std::uint32_t index, Step& step);
   llama_token choose(Slot& slot, const float* logits);
   void accept(std::uint32_t index, llama_token token, Step& step);

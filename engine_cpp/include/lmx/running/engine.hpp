@@ -41,6 +41,7 @@ struct Prompt {
   std::string session;
   std::string mode = "throughput";  // or "deterministic"
   std::size_t max_unread = 1U << 16;
+  bool truncate = false;  // a text to embed that is too long
 };
 
 // Half of the host's memory beside a GPU. On the CPU device what the cap leaves of nine tenths of

@@ -67,6 +67,7 @@ struct Result {
   double decode_s = 0;
   std::uint32_t seed = 0;
   std::vector<TokenLogprob> logprobs;  // of each completion token, if they were asked for
+  std::vector<float> embedding;        // of the whole prompt, in a context that embeds
 };
 
 struct Progress {
@@ -102,6 +103,7 @@ class Request {
   void count_token();
   void set_cached_tokens(std::uint32_t n);
   void add_logprob(TokenLogprob logprob);
+  void set_embedding(std::vector<float> embedding);
   void finish(const std::string& reason);
   void fail(std::exception_ptr error);
 

@@ -8,6 +8,7 @@ from lmx.engine._compat import check_llama_cpp
 from lmx.engine.answers import Delta, ToolCall
 from lmx.engine.chat_formats import ChatFeatures, chat_features
 from lmx.engine.devices import DeviceInfo, device_info
+from lmx.engine.embedding import EmbeddingRequest, Embeddings
 from lmx.engine.engine import Engine
 from lmx.engine.errors import (
     Cancelled,
@@ -44,6 +45,8 @@ __all__ = [
     "DeadlineExceeded",
     "Delta",
     "DeviceInfo",
+    "EmbeddingRequest",
+    "Embeddings",
     "Engine",
     "EngineError",
     "Estimate",

@@ -55,6 +55,12 @@ class ModelInfo:
     def eos(self) -> str: ...
     @property
     def adds_bos(self) -> bool: ...
+    @property
+    def generates(self) -> bool: ...
+    @property
+    def pooling(self) -> str: ...
+    @property
+    def n_embd(self) -> int: ...
 
 class Footprint:
     @property
@@ -68,7 +74,13 @@ class Footprint:
 
 class ContextSpec:
     def __init__(
-        self, n_ctx: int, n_seq: int, kv_type: str, n_ubatch: int, flash_attn: str
+        self,
+        n_ctx: int,
+        n_seq: int,
+        kv_type: str,
+        n_ubatch: int,
+        flash_attn: str,
+        pooling: str = "",
     ) -> None: ...
 
 def inspect(path: str) -> ModelInfo: ...
@@ -343,6 +355,8 @@ class Result:
     def seed(self) -> int: ...
     @property
     def logprobs(self) -> list[TokenLogprob]: ...
+    @property
+    def embedding(self) -> list[float]: ...
 
 class Request:
     @property
@@ -388,6 +402,7 @@ class Engine:
         session: str,
         mode: str,
         max_unread: int,
+        truncate: bool = False,
     ) -> Request: ...
     def job(self, id: str, model: str, context: ContextSpec, aged: bool) -> Job: ...
     def project(self, jobs: Sequence[Job]) -> tuple[list, list[Decision], list[Decision]]:

@@ -13,6 +13,13 @@ from lmx.engine import _core
 from lmx.engine._log import forward_logs
 from lmx.engine.answers import Reading
 from lmx.engine.conversation import Message, ToolChoice, ToolSpec
+from lmx.engine.embedding import (
+    DEFAULT_N_CTX,
+    EmbeddingRequest,
+    Pooling,
+    check_texts,
+    pooling_of,
+)
 from lmx.engine.errors import EngineError, InvalidRequest, NeverFits, NoRoom
 from lmx.engine.files import (
     Estimate,
@@ -196,6 +203,66 @@ class Engine:
                 lambda part: len(_core.tokenize(info.path, part, self._device)) - info.adds_bos,
             )
         return Request(request, with_logprobs=logprobs is not None, reading=reading)
+
+    def embed(
+        self,
+        model: StrPath,
+        texts: Sequence[str],
+        *,
+        normalize: bool = True,
+        pooling: Pooling | None = None,
+        n_ctx: int | None = None,
+        truncate: bool = False,
+    ) -> list[list[float]]:
+        """One vector for each text. See ``submit_embedding``; this waits for the result."""
+        request = self.submit_embedding(
+            model,
+            texts,
+            normalize=normalize,
+            pooling=pooling,
+            n_ctx=n_ctx,
+            truncate=truncate,
+        )
+        return request.result().vectors
+
+    def submit_embedding(
+        self,
+        model: StrPath,
+        texts: Sequence[str],
+        *,
+        normalize: bool = True,
+        pooling: Pooling | None = None,
+        n_ctx: int | None = None,
+        truncate: bool = False,
+        deadline_s: float | None = None,
+    ) -> EmbeddingRequest:
+        """Queues texts to be made vectors of; many of them share a decode.
+
+        ``pooling`` makes one vector of a text's tokens: "mean", "cls" (the first token) or "last";
+        by default as the model file says. ``normalize`` makes its length 1. A text may have
+        ``n_ctx`` tokens (512, or what the model was trained for); a longer one is refused, or cut
+        with ``truncate``.
+
+        Raises ModelFileError, InvalidRequest, PromptTooLong or NeverFits.
+        """
+        info = inspect_model(model)
+        checked = check_texts(texts)
+        length = n_ctx or min(DEFAULT_N_CTX, info.n_ctx_train or DEFAULT_N_CTX)
+        spec = context_spec(length, 1, "f16", length, "auto", pooling_of(info, pooling))
+        requests: list[_core.Request] = []
+        try:
+            for text in checked:
+                requests += [
+                    self._core.submit(
+                        *(info.path, text, 1, spec, Sampling(seed=0).to_core(), [], deadline_s),
+                        *(None, [], None, "", "throughput", 1, truncate),
+                    )
+                ]
+        except BaseException:
+            EmbeddingRequest(requests, normalize=normalize).cancel()
+            raise
+        forward_logs()
+        return EmbeddingRequest(requests, normalize=normalize)
 
     def fits(self, model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16") -> Fit:
         """Whether such a context could start now, after evictions, later, or never."""

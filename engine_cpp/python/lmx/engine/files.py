@@ -31,7 +31,11 @@ _Identity = tuple[str, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model file says of itself. ``sha256`` only when it was asked for."""
+    """What a model file says of itself. ``sha256`` only when it was asked for.
+
+    An encoder does not generate; ``pooling`` is how it makes one vector of a text's tokens, where
+    the file says it, with ``n_embd`` numbers.
+    """
 
     path: str
     size_bytes: int
@@ -46,6 +50,9 @@ class ModelInfo:
     bos: str
     eos: str
     adds_bos: bool
+    generates: bool = True
+    pooling: str = ""
+    n_embd: int = 0
     sha256: str | None = None
 
 
@@ -92,13 +99,19 @@ def estimate(
     n_ubatch: int = 512,
     flash_attn: str = "auto",
     device: str = "auto",
+    pooling: str = "",
 ) -> Estimate:
     """The exact bytes that ``n_seq`` sequences of ``n_ctx`` tokens need, with nothing loaded.
+
+    With ``pooling`` ("mean", "cls", "last") those of a context that makes vectors of texts, as it
+    always is for a model that does not generate.
 
     Raises ModelFileError or InvalidRequest.
     """
     info = inspect_model(path)
-    spec = context_spec(n_ctx, n_seq, kv_type, n_ubatch, flash_attn)
+    if not info.generates and not pooling:
+        pooling = info.pooling if info.pooling not in ("", "rank") else "mean"
+    spec = context_spec(n_ctx, n_seq, kv_type, n_ubatch, flash_attn, pooling)
     footprint = _core.estimate(info.path, spec, device)
     forward_logs()
     return to_estimate(footprint)
@@ -118,14 +131,14 @@ def quantize(source: StrPath, target: StrPath, format: str, *, threads: int | No
 
 
 def context_spec(
-    n_ctx: int, n_seq: int, kv_type: str, n_ubatch: int, flash_attn: str
+    n_ctx: int, n_seq: int, kv_type: str, n_ubatch: int, flash_attn: str, pooling: str = ""
 ) -> _core.ContextSpec:
     """The compiled part's form; numbers that it cannot hold become ones that it refuses."""
 
     def held(number: int) -> int:
         return min(max(number, 0), 2**32 - 1)
 
-    return _core.ContextSpec(held(n_ctx), held(n_seq), kv_type, held(n_ubatch), flash_attn)
+    return _core.ContextSpec(held(n_ctx), held(n_seq), kv_type, held(n_ubatch), flash_attn, pooling)
 
 
 def to_estimate(footprint: _core.Footprint) -> Estimate:
@@ -239,6 +252,9 @@ def describe(path: str) -> dict[str, object]:
             bos=info.bos,
             eos=info.eos,
             adds_bos=info.adds_bos,
+            generates=info.generates,
+            pooling=info.pooling,
+            n_embd=info.n_embd,
         )
     )
 
