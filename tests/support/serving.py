@@ -1,10 +1,11 @@
 """The real API server on a free loopback port, in a thread of the test."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvloop
+import uvicorn
 
 from lmx.api.address import listen, url_of
 from lmx.api.http.server import build
@@ -13,7 +14,8 @@ from tests.support.eventually import eventually
 from tests.support.hands import COORDINATORS, QUEUE, Hands
 
 # libuv keeps a pipe for the whole process from its first loop on: no test shall be blamed for it.
-uvloop.new_event_loop().close()
+with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as first:
+    first.get_loop()
 
 
 @contextmanager
