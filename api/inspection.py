@@ -13,6 +13,7 @@ from lmx.workflows.errors import ConfigError, InvalidInput, LmxError
 from lmx.workflows.models import Need
 
 INSTALL_ENGINE = "install it: pip install 'lmx[local]' (from a checkout: make setup)"
+REBUILD_ENGINE = "build it for this Python and this llama.cpp: make engine"
 _TIMEOUT_S = 600
 
 
@@ -56,13 +57,36 @@ def inspect(
     )
 
 
-def describe_device(device: str) -> tuple[str, int]:
-    """(name, bytes that lmx would use of it by default) of a device. Raises ConfigError."""
+@dataclass(frozen=True)
+class DeviceDescription:
+    """A device of this host: its product, and the bytes that lmx would use of it by default.
+
+    `in_use` is what its driver counts, None on a CPU; `gpu` is what NVML tells (as in
+    `lmx vram --json`), or None for the reason in `gpu_problem`.
+    """
+
+    name: str
+    description: str
+    cap: int
+    in_use: int | None
+    gpu: dict[str, Any] | None
+    gpu_problem: str | None
+
+
+def describe_device(device: str) -> DeviceDescription:
+    """What `device` stands for on this host. Raises ConfigError."""
     try:
         answer = _ask(["--devices", "--device", device])
     except InvalidInput as error:
         raise ConfigError(str(error)) from None
-    return answer["device"], answer["cap"]
+    return DeviceDescription(
+        answer["device"],
+        answer["description"],
+        answer["cap"],
+        answer["in_use"],
+        answer["gpu"],
+        answer["gpu_problem"],
+    )
 
 
 def _need(estimate: dict[str, int]) -> Need:
@@ -95,7 +119,7 @@ def _ask(arguments: Sequence[str]) -> dict[str, Any]:
     if problem := answer.get("error"):
         if problem["code"] == "engine_missing":
             raise ConfigError(
-                f"the engine cannot be imported: {problem['message']}", hint=INSTALL_ENGINE
+                f"the engine cannot be loaded: {problem['message']}", hint=REBUILD_ENGINE
             )
         raise InvalidInput(problem["message"])
     return answer

@@ -59,11 +59,23 @@ def _model(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _device(name: str) -> dict[str, Any]:
-    from lmx.engine import Engine
+    from lmx.engine import Engine, device_info
+    from lmx.workers.gpu.nvml import Nvml
 
     with Engine(device=name) as engine:
         snapshot = engine.snapshot()
-    return {"device": snapshot["device"], "cap": snapshot["cap"]}
+    info = device_info(snapshot["device"])
+    nvml = Nvml(info.pci_bus_id)
+    reading = nvml.read()
+    nvml.close()
+    return {
+        "device": snapshot["device"],
+        "cap": snapshot["cap"],
+        "in_use": snapshot["in_use"],
+        "description": info.description,
+        "gpu": None if reading is None else asdict(reading),
+        "gpu_problem": nvml.problem,
+    }
 
 
 def _refuse(code: str, message: str, exit_code: int) -> int:

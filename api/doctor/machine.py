@@ -10,7 +10,12 @@ import psutil
 
 from lmx.api.address import require_free_port, url_of
 from lmx.api.doctor.check import Check
-from lmx.api.inspection import INSTALL_ENGINE, describe_device, engine_installed
+from lmx.api.inspection import (
+    INSTALL_ENGINE,
+    DeviceDescription,
+    describe_device,
+    engine_installed,
+)
 from lmx.api.supervisor.state import running_pid
 from lmx.workflows.config import Settings
 from lmx.workflows.errors import LmxError
@@ -47,15 +52,40 @@ def check_engine(settings: Settings) -> Iterator[Check]:
         yield Check("engine", "warn", text, INSTALL_ENGINE)
         return
     try:
-        device, room = describe_device(settings.device)
+        device = describe_device(settings.device)
     except LmxError as error:
-        yield Check("engine", "fail", str(error), "check LMX_DEVICE, or reinstall the engine")
+        hint = error.hint or "check LMX_DEVICE, or reinstall the engine"
+        yield Check("engine", "fail", error.message, hint)
         return
+    room = device.cap
     cap = settings.vram_cap or room
-    yield Check("engine", "ok", f"device {device}, lmx uses at most {format_bytes(cap)} of it")
+    what = f"device {device.name} ({device.description})"
+    yield Check("engine", "ok", f"{what}, lmx uses at most {format_bytes(cap)} of it")
+    yield from _check_gpu(device)
     if cap > room:
         advice = f"lower LMX_VRAM_CAP to {format_bytes(room)} or less"
         yield Check("engine", "warn", "the cap is more than 90 % of the device", advice)
+
+
+def _check_gpu(device: DeviceDescription) -> Iterator[Check]:
+    """Who else is on the GPU, and how warm it is."""
+    if device.in_use is None:
+        return
+    gpu, used = device.gpu, f"{format_bytes(device.in_use)} are in use"
+    if gpu is None:
+        advice = "without it other processes have no names; install nvidia-ml-py for NVIDIA's"
+        text = f"{used}; nothing more is known: {device.gpu_problem}"
+        yield Check("gpu", "warn", text, advice)
+        return
+    told = [used]
+    if gpu["temperature"] is not None:
+        told.append(f"{gpu['temperature']} °C")
+    if gpu["utilisation"] is not None:
+        told.append(f"{gpu['utilisation']} % busy")
+    for process in gpu["others"] or ():
+        size = "" if process["bytes"] is None else f" {format_bytes(process['bytes'])}"
+        told.append(f"{process['name']} ({process['pid']}){size}")
+    yield Check("gpu", "ok", ", ".join(told))
 
 
 def check_memory(_: Settings) -> Iterator[Check]:

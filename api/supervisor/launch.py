@@ -20,7 +20,12 @@ def main() -> None:
     # It may have died before the request was made.
     if os.getppid() != supervisor:
         sys.exit(f"the supervisor (pid {supervisor}) is gone")
-    os.execvp(command[0], command)  # noqa: S606
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever waits for signals has them blocked
+    try:
+        os.execvp(command[0], command)  # noqa: S606
+    except OSError as error:
+        sys.stderr.write(f"lmx: {command[0]} cannot be run: {error.strerror}\n")
+        sys.exit(126)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ nb::dict by_kind(const std::vector<Claim>& claims) {
 nb::dict view_of(const Snapshot& s) {
   nb::dict view;
   view["device"] = s.device;
+  view["uptime_s"] = s.uptime_s;
   view["in_use"] = s.in_use;
   view["cap"] = s.cap;
   view["used"] = s.used;
@@ -169,6 +170,8 @@ nb::dict rates_of(const Rates& r) {
   entry["decodes_per_s"] = r.decodes_per_s;
   entry["batch"] = r.batch;
   entry["busy"] = r.busy;
+  entry["swap_out_bytes_per_s"] = r.swap_out_bytes_per_s;
+  entry["swap_in_bytes_per_s"] = r.swap_in_bytes_per_s;
   return entry;
 }
 

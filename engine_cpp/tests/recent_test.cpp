@@ -62,6 +62,16 @@ TEST("an engine that has done nothing has rates of 0") {
   CHECK(rates.completion_tokens_per_s == 0 && rates.window_s == 0);
 }
 
+TEST("the speed of swaps is that of the copies, whatever else took time") {
+  RecentWork recent;
+  Totals totals;
+  totals.swaps = {.out_bytes = 3000, .in_bytes = 800, .out_s = 1.5, .in_s = 0.1};
+  recent.observe(5, totals);
+  const Rates rates = recent.rates(9);
+  CHECK(near(rates.swap_out_bytes_per_s, 2000));
+  CHECK(near(rates.swap_in_bytes_per_s, 8000));
+}
+
 TEST("time that jumps far ahead leaves nothing of the past") {
   RecentWork recent;
   Totals totals = work(recent, {}, 0, 5, 1);

@@ -15,6 +15,10 @@ void add_growth(Totals& to, const Totals& now, const Totals& before) {
   to.prefill_tokens += now.prefill_tokens - before.prefill_tokens;
   to.completion_tokens += now.completion_tokens - before.completion_tokens;
   to.busy_s += now.busy_s - before.busy_s;
+  to.swaps.out_bytes += now.swaps.out_bytes - before.swaps.out_bytes;
+  to.swaps.in_bytes += now.swaps.in_bytes - before.swaps.in_bytes;
+  to.swaps.out_s += now.swaps.out_s - before.swaps.out_s;
+  to.swaps.in_s += now.swaps.in_s - before.swaps.in_s;
 }
 
 double per(double amount, double of) {
@@ -50,7 +54,9 @@ Rates RecentWork::rates(double now_s) const {
       .completion_tokens_per_s = per(static_cast<double>(sum.completion_tokens), window),
       .decodes_per_s = per(static_cast<double>(sum.decodes), window),
       .batch = per(static_cast<double>(sum.decoded_sequences), static_cast<double>(sum.decodes)),
-      .busy = std::min(per(sum.busy_s, window), 1.0)};
+      .busy = std::min(per(sum.busy_s, window), 1.0),
+      .swap_out_bytes_per_s = per(static_cast<double>(sum.swaps.out_bytes), sum.swaps.out_s),
+      .swap_in_bytes_per_s = per(static_cast<double>(sum.swaps.in_bytes), sum.swaps.in_s)};
 }
 
 }  // namespace lmx

@@ -134,6 +134,7 @@ Snapshot Scheduler::snapshot() {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   Snapshot view{.device = options_.device.name,
+                .uptime_s = seconds_between(began_, now),
                 .in_use = options_.device.in_use(),
                 .cap = ledger_.cap(),
                 .used = ledger_.used(),

@@ -97,7 +97,7 @@ struct Totals {
 };
 
 // Of the last `window_s` seconds (see RecentWork). `batch`: sequences of a decode, on average;
-// `busy`: the share of the time spent in decodes.
+// `busy`: the share of the time spent in decodes. The speeds of swaps are those of the copies.
 struct Rates {
   double window_s = 0;
   double prefill_tokens_per_s = 0;
@@ -105,6 +105,8 @@ struct Rates {
   double decodes_per_s = 0;
   double batch = 0;
   double busy = 0;
+  double swap_out_bytes_per_s = 0;
+  double swap_in_bytes_per_s = 0;
 };
 
 // Bytes for something outside of the engine; until they are `granted` they wait as requests do.
@@ -125,6 +127,7 @@ struct HostView {
 
 struct Snapshot {
   std::string device;
+  double uptime_s = 0;
   HostView host;
   std::optional<Bytes> in_use;  // by everybody, as the driver says; none on a CPU
   Bytes cap = 0;

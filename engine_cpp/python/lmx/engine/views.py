@@ -148,7 +148,7 @@ class Totals(TypedDict):
 
 class Rates(TypedDict):
     """Of the last ``window_s`` seconds: ``batch`` is the mean of the sequences of a decode,
-    ``busy`` the share of the time spent in decodes."""
+    ``busy`` the share of the time spent in decodes; swaps: the speed of the copies."""
 
     window_s: float
     prefill_tokens_per_s: float
@@ -156,12 +156,15 @@ class Rates(TypedDict):
     decodes_per_s: float
     batch: float
     busy: float
+    swap_out_bytes_per_s: float
+    swap_in_bytes_per_s: float
 
 
 class Snapshot(TypedDict):
     """``in_use`` is what the driver says is used by everybody; None on a CPU."""
 
     device: str
+    uptime_s: float
     in_use: int | None
     cap: int
     used: int
