@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmx.workflows.errors import ConfigError, InvalidInput, LmxError
+from lmx.workflows.errors import ConfigError, EngineUnusable, InvalidInput, LmxError
 from lmx.workflows.models import Need
 
 INSTALL_ENGINE = "install it: pip install 'lmx[local]' (from a checkout: make setup)"
-REBUILD_ENGINE = "build it for this Python and this llama.cpp: make engine"
 _TIMEOUT_S = 600
 
 
@@ -118,8 +117,6 @@ def _ask(arguments: Sequence[str]) -> dict[str, Any]:
         ) from None
     if problem := answer.get("error"):
         if problem["code"] == "engine_missing":
-            raise ConfigError(
-                f"the engine cannot be loaded: {problem['message']}", hint=REBUILD_ENGINE
-            )
+            raise EngineUnusable(problem["message"])
         raise InvalidInput(problem["message"])
     return answer

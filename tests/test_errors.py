@@ -5,12 +5,14 @@ import pickle
 import pytest
 
 from lmx.workflows import errors
-from lmx.workflows.errors import LmxError, NeverFitsError
+from lmx.workflows.errors import EngineUnusable, LmxError, NeverFitsError
 
 ALL: list[type[LmxError]] = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, LmxError) and kind is not NeverFitsError
+    if isinstance(kind, type)
+    and issubclass(kind, LmxError)
+    and kind not in (NeverFitsError, EngineUnusable)
 ]
 
 
@@ -22,7 +24,7 @@ def test_an_error_is_one_line_that_ends_with_what_to_do(kind: type[LmxError]) ->
 
 
 def test_codes_are_unique_slugs() -> None:
-    codes = [NeverFitsError.code, *(kind.code for kind in ALL)]
+    codes = [NeverFitsError.code, EngineUnusable.code, *(kind.code for kind in ALL)]
     assert len(set(codes)) == len(codes)
     assert all(code.isidentifier() and code.islower() for code in codes)
 

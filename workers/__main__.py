@@ -17,7 +17,7 @@ from lmx.workflows import library, registry
 from lmx.workflows.config import Settings, load_settings
 from lmx.workflows.database.connect import resolve_database
 from lmx.workflows.database.migrate import require_current
-from lmx.workflows.errors import DatabaseUnavailable, LmxError
+from lmx.workflows.errors import EXIT_INSTALLATION, DatabaseUnavailable, EngineUnusable, LmxError
 from lmx.workflows.names import GPU
 from lmx.workflows.providers.catalog import load_catalog
 
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         serve(_process(settings, asked.queue, asked.slots or settings.worker_slots))
+    except EngineUnusable as error:
+        sys.stderr.write(f"lmx worker {asked.queue}: {error}\n")
+        return EXIT_INSTALLATION
     except LmxError as error:
         sys.stderr.write(f"lmx worker {asked.queue}: {error}\n")
         return error.exit_code
@@ -51,8 +54,10 @@ def _process(settings: Settings, queue: str, slots: int) -> WorkerProcess:
     library.load()
     registry.load_modules(settings.workflow_modules)
     if queue == GPU:
-        from lmx.workers.gpu import gpu_process
-
+        try:
+            from lmx.workers.gpu import gpu_process
+        except ImportError as error:
+            raise EngineUnusable(str(error)) from None
         return gpu_process(settings, database, slots)
     if accounts := accounts_of(load_catalog(settings.home), queue):
         return cloud_process(settings, database, queue, accounts)

@@ -4,9 +4,12 @@ Exit codes: 1 the work failed, 2 the request was wrong, 3 the request was refuse
 out, 5 the environment (configuration, database, disk, port) does not allow it.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from lmx.workflows.units import format_bytes
+
+#: The exit code of a worker whose installation does not work: starting it again changes nothing.
+EXIT_INSTALLATION: Final = 6
 
 
 class LmxError(Exception):
@@ -35,6 +38,18 @@ class ConfigError(LmxError):
     code = "config"
     exit_code = 5
     http_status = 500
+
+
+class EngineUnusable(ConfigError):
+    """The engine is installed and cannot be loaded: built for another Python or llama.cpp."""
+
+    code = "engine_unusable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the engine cannot be loaded: {reason}",
+            hint="build it for this Python and this llama.cpp: make engine",
+        )
 
 
 class DatabaseUnavailable(LmxError):

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from lmx.workflows.errors import EXIT_INSTALLATION
 from lmx.workflows.sweep import MAX_DELIVERIES
 
 #: The exit code by which a child says that its environment does not allow it to run.
 ENVIRONMENT = 5
+
+#: The exit code by which it says that its installation does not work.
+INSTALLATION = EXIT_INSTALLATION
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class RestartPolicy:
     doubles up to `longest_s`; it starts over after a run of at least `stable_s`. A child that ends
     `tries` times in a row because of its environment counts as failed: it is then tried only every
     `failed_s`, so that it comes back by itself when, say, a database returns, without filling the
-    log meanwhile.
+    log meanwhile. One whose installation does not work counts as failed at once and is tried every
+    `broken_s`: only somebody who installs it anew can help.
     """
 
     first_s: float = 0.1
@@ -26,6 +31,7 @@ class RestartPolicy:
     stable_s: float = 60.0
     tries: int = 4
     failed_s: float = 60.0
+    broken_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class RestartHistory:
         policy = self._policy
         if ran_s >= policy.stable_s:
             self._in_a_row = self._environment_in_a_row = 0
+        if code == INSTALLATION:
+            return Verdict(policy.broken_s, failed=True)
         self._in_a_row += 1
         self._environment_in_a_row = self._environment_in_a_row + 1 if code == ENVIRONMENT else 0
         if self._environment_in_a_row >= policy.tries:

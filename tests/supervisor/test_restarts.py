@@ -1,6 +1,6 @@
 """When a child that ended is started again."""
 
-from lmx.api.supervisor.restarts import ENVIRONMENT, RestartHistory, RestartPolicy
+from lmx.api.supervisor.restarts import ENVIRONMENT, INSTALLATION, RestartHistory, RestartPolicy
 from lmx.workflows.sweep import MAX_DELIVERIES
 
 POLICY = RestartPolicy(first_s=0.1, prompt=1, longest_s=1.0, stable_s=60, tries=3, failed_s=45)
@@ -44,3 +44,10 @@ def test_only_environment_errors_in_a_row_count() -> None:
     history = RestartHistory(POLICY)
     for code in (ENVIRONMENT, ENVIRONMENT, 1, ENVIRONMENT, ENVIRONMENT):
         assert not history.ended(code, ran_s=0.5).failed
+
+
+def test_a_child_whose_installation_is_broken_is_failed_at_once_and_seldom_tried() -> None:
+    history = RestartHistory(RestartPolicy(broken_s=600))
+    verdict = history.ended(INSTALLATION, ran_s=0.5)
+    assert (verdict.failed, verdict.delay_s) == (True, 600)
+    assert history.ended(1, ran_s=0.5).delay_s == 0.1, "it was not its fault"
