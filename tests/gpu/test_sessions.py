@@ -56,6 +56,7 @@ def test_a_call_is_left_for_a_moment_to_the_device_that_holds_its_session(
     elsewhere(database, "/anna")
     worker = start_worker(4 * need(small))
     eventually(lambda: not worker.device.alone, "the other device")
+    ask(client, "Hello")  # so that the model is there, and the next call takes but a moment
     held = client.generate(model="small", prompt="Hello", session="anna", **CALL)
     free = client.generate(model="small", prompt="Hello", session="bob", **CALL)
     client.result(free, WAIT_S)
