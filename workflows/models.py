@@ -183,10 +183,12 @@ def _roomiest_device(conn: Connection) -> tuple[int, int] | None:
 
 
 def _what_exists(conn: Connection) -> str:
-    rows = conn.execute("SELECT name FROM lmx.models ORDER BY name LIMIT 20").fetchall()
+    rows = conn.execute(
+        "SELECT name FROM lmx.models UNION SELECT name FROM lmx.cloud_models ORDER BY 1 LIMIT 20"
+    ).fetchall()
     if not rows:
         return "none is registered; add one: lmx models add FILE.gguf"
-    return f"registered are {', '.join(row[0] for row in rows)}"
+    return f"known are {', '.join(row[0] for row in rows)}"
 
 
 def _as_json(need: Need) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Model providers: pools with their limits, calls with estimates, what is learnt, what is paid.
 
-docs/providers.md explains each table; docs/decisions/0009 and 0010 say why it has this shape.
+docs/architecture.md explains each table; docs/decisions/0009 says why it has this shape.
 """
 
 from alembic import op

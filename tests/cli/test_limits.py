@@ -5,6 +5,9 @@ import json
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from lmx.workflows.pools import PoolSpec, place_calls, put_pool
+from lmx.workflows.providers.catalog import load_catalog
+from lmx.workflows.providers.pricing import load_prices
+from lmx.workflows.providers.publishing import publish
 from tests.support.command import Lmx
 
 RPM = {"name": "requests/min", "of": "requests", "kind": "bucket", "limit": 1000}
@@ -47,3 +50,21 @@ def test_without_pools_one_line_says_how_to_get_some(lmx: Lmx) -> None:
     shown = lmx("limits")
     assert (shown.out, shown.code) == ("", 0)
     assert "ANTHROPIC_API_KEY" in shown.err
+
+
+def test_a_prompt_goes_to_a_cloud_model_by_its_name(database: Database, lmx: Lmx) -> None:
+    catalog = load_catalog()
+    anthropic = [account for account in catalog.accounts if account.provider == "anthropic"]
+    with database.connect() as conn:
+        publish(conn, catalog, anthropic, load_prices())
+    task = lmx("enqueue", "--model", "claude-haiku-5-5", "--budget", "0.01", "Count.").out.strip()
+    with database.connect() as conn:
+        queued = conn.execute(
+            "SELECT queue, pool_id IS NOT NULL, input ->> 'model' FROM lmx.tasks WHERE id = %s",
+            [task],
+        ).fetchone()
+    assert queued == ("anthropic", True, "claude-haiku-5-5")
+    assert "claude-haiku-5-5" in lmx("models", "list").out
+    refused = lmx("enqueue", "--model", "claude-haiku-5-5", "--budget", "0.0000001", "Count.")
+    assert refused.code == 3
+    assert lmx("enqueue", "--model", "nobody", "Count.").code == 2

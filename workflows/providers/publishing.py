@@ -89,6 +89,25 @@ def find_cloud_model(conn: psycopg.Connection[Any], name: str) -> PublishedModel
     return PublishedModel(model, Prices(row[7], [_read(name, price) for price in row[6]]))
 
 
+def is_cloud_model(conn: psycopg.Connection[Any], name: str) -> bool:
+    """Whether a name stands for a cloud model; a local model of the same name comes first."""
+    row = conn.execute(
+        "SELECT EXISTS (SELECT FROM lmx.cloud_models WHERE name = %(name)s)"
+        " AND NOT EXISTS (SELECT FROM lmx.models WHERE name = %(name)s)",
+        {"name": name.replace("\x00", "")},
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def list_cloud_models(conn: psycopg.Connection[Any]) -> list[CloudModel]:
+    """All cloud models that some worker has served, by name."""
+    rows = conn.execute(
+        "SELECT name, provider, model_group, context, max_output, features"
+        " FROM lmx.cloud_models ORDER BY name"
+    )
+    return [CloudModel(*row, features=frozenset(features)) for *row, features in rows]
+
+
 def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:
     """The pools in which a model's calls can count, the one that is free soonest first."""
     rows = conn.execute(

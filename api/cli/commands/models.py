@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from lmx.workflows.models import Model, Need
+    from lmx.workflows.providers.catalog import CloudModel
 
 models = typer.Typer(
     no_args_is_help=True,
@@ -74,20 +75,23 @@ def add(
 
 @models.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the registered models."""
+    """List the models that can be called: registered files, and those of cloud providers."""
     from lmx.api.cli.session import session
     from lmx.workflows.models import list_models
+    from lmx.workflows.providers.publishing import list_cloud_models
 
     with session() as opened:
         found = list_models(opened.connection)
+        cloud = list_cloud_models(opened.connection)
     if as_json:
-        write_json([_plain(model) for model in found])
+        write_json([*(_plain(model) for model in found), *(_remote(model) for model in cloud)])
         return
-    if not found:
+    if not found and not cloud:
         note("no model is registered; add one: lmx models add FILE.gguf")
         return
     columns = ("name", "format", "parameters", "file", "context", "needs", "$ in/out per M")
-    print_table(columns, [_row(model) for model in found])
+    remote = [(one.id, one.provider, "", "cloud", f"{one.context:,}", "", "") for one in cloud]
+    print_table(columns, [*(_row(model) for model in found), *remote])
 
 
 @models.command()
@@ -190,6 +194,16 @@ def _plain(model: "Model") -> dict[str, object]:
         str(length): {**asdict(need), "total": need.total} for length, need in model.needs.items()
     }
     return {**asdict(model), "needs": needs}
+
+
+def _remote(model: "CloudModel") -> dict[str, object]:
+    return {
+        "name": model.id,
+        "provider": model.provider,
+        "context": model.context,
+        "max_output": model.max_output,
+        "features": sorted(model.features),
+    }
 
 
 def _warn_if_oversized(

@@ -232,7 +232,10 @@ def _model_call(
     from lmx.workflows.errors import InvalidInput
     from lmx.workflows.generation import default_max_tokens
     from lmx.workflows.models import choose_model, refuse_oversized
+    from lmx.workflows.providers.publishing import is_cloud_model
 
+    if name is not None and is_cloud_model(opened.connection, name):
+        return {"model": name, "messages": _turns(text, system), "max_tokens": max_tokens}
     model = choose_model(opened.connection, name)
     length = n_ctx or model.n_ctx
     if length not in model.needs:
@@ -245,7 +248,9 @@ def _model_call(
         raise InvalidInput(f"--system needs a chat template, which {model.name!r} does not have")
     if not chat:
         return {"model": model.name, "prompt": text, "max_tokens": limit}
-    messages = [{"role": "user", "content": text}]
-    if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
-    return {"model": model.name, "messages": messages, "max_tokens": limit}
+    return {"model": model.name, "messages": _turns(text, system), "max_tokens": limit}
+
+
+def _turns(text: str, system: str | None) -> list[dict[str, str]]:
+    asked = [{"role": "user", "content": text}]
+    return asked if system is None else [{"role": "system", "content": system}, *asked]
