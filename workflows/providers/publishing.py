@@ -1,6 +1,6 @@
 """The catalog in the database: workers write what they serve, whoever submits a call reads it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -85,7 +85,7 @@ def find_cloud_model(conn: psycopg.Connection[Any], name: str) -> PublishedModel
     ).fetchone()
     if row is None:
         return None
-    model = CloudModel(row[0], row[1], row[2], row[3], row[4], frozenset(row[5]))
+    model = _model(row)
     return PublishedModel(model, Prices(row[7], [_read(name, price) for price in row[6]]))
 
 
@@ -105,7 +105,7 @@ def list_cloud_models(conn: psycopg.Connection[Any]) -> list[CloudModel]:
         "SELECT name, provider, model_group, context, max_output, features"
         " FROM lmx.cloud_models ORDER BY name"
     )
-    return [CloudModel(*row, features=frozenset(features)) for *row, features in rows]
+    return [_model(row) for row in rows]
 
 
 def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:
@@ -119,6 +119,11 @@ def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:
         [model.provider, model.group],
     )
     return [Choice(*row) for row in rows]
+
+
+def _model(row: Sequence[Any]) -> CloudModel:
+    """A model from its first six columns."""
+    return CloudModel(row[0], row[1], row[2], row[3], row[4], frozenset(row[5]))
 
 
 def _written(price: Price) -> dict[str, Any]:
