@@ -98,7 +98,10 @@ class Holding:
 
     def _missing(self, conn: psycopg.Connection[Any]) -> str:
         device = next(one for one in list_devices(conn) if one.id == self.device.id)
-        free, cap = format_bytes(device.free), format_bytes(device.cap)
+        # What is promised to this hold already is not missing.
+        mine = f"hold: {self._id} {self.command}"
+        others = sum(one.bytes for one in device.bookings if one.holder != mine)
+        free, cap = format_bytes(max(0, device.cap - others)), format_bytes(device.cap)
         return f"waiting for {format_bytes(self.size)} of {device.name}: {free} of {cap} are free"
 
     def _timed_out(self, timeout: float | None) -> TimedOut:
