@@ -1,10 +1,13 @@
 """Sessions leave their slots for host memory and files, and come back without a prefill."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from lmx.engine import Engine, Result, Sampling, Snapshot
 from tests.engine.conftest import N_CTX, MakeEngine
-from tests.engine.test_sessions import STORY, ask
+from tests.engine.test_sessions import OTHER, STORY, ask
 
 MIB = 2**20
 
@@ -39,6 +42,19 @@ def test_more_sessions_than_slots_are_swapped_and_nothing_is_prefilled_twice(
     host = snapshot["host"]
     assert host["by_kind"]["kv"] == host["used"]
     assert 0 < host["used"] <= host["cap"] == 256 * MIB
+
+
+def test_sessions_that_begin_alike_do_not_cut_each_other_down(
+    model: Path, make_engine: MakeEngine, endless: Sampling
+) -> None:
+    """The only slot goes from one to the other, the common beginning stays in it."""
+    engine = make_engine(max_slots=1, host_bytes=256 * MIB)
+    prompts = {name: f"{STORY}{name} said: {OTHER}" for name in "AB"}
+    first = [ask(engine, model, endless, prompts[name], name) for name in "AB"]
+    assert 0 < first[1].cached_tokens < first[1].prompt_tokens - 1
+    again = ask(engine, model, endless, prompts["A"], "A")
+    assert again.cached_tokens == again.prompt_tokens - 1
+    assert again.text == first[0].text
 
 
 def test_without_room_on_the_host_a_session_is_lost_and_computed_again(
@@ -155,3 +171,32 @@ def test_a_prompt_that_begins_like_a_running_one_copies_its_beginning(
     both = copied.keys() & fresh.keys()
     assert len(both) >= 3
     assert all(abs(copied[token] - fresh[token]) < 0.15 for token in both)  # other chunks
+
+
+SESSION_THEN_KILL = """
+import os, signal, sys, time
+from lmx.engine import Engine
+
+model, folder, prompt = sys.argv[1:]
+options = {"max_slots": 1, "host_bytes": 4 * 2**20, "spill_dir": folder}
+with Engine(device="cpu", threads=1, **options) as engine:
+    for name in "AB":
+        call = {"prompt": prompt + name, "session": name, "max_tokens": 2, "n_ctx": 512}
+        engine.submit(model=model, **call).result()
+    while engine.snapshot()["host"]["spills"] == 0:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_in_a_file_survives_kill_9(
+    model: Path, make_engine: MakeEngine, endless: Sampling, tmp_path: Path
+) -> None:
+    """Session A had to leave the only slot, and host memory was short."""
+    command = [sys.executable, "-c", SESSION_THEN_KILL, str(model), str(tmp_path), STORY]
+    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    with make_engine(host_bytes=256 * MIB, spill_dir=tmp_path) as engine:
+        (saved,) = engine.snapshot()["host"]["saved"]
+        again = ask(engine, model, endless, STORY + "A", "A")
+    assert (saved["session"], saved["where"]) == ("A", "disk")
+    assert again.cached_tokens == again.prompt_tokens - 1

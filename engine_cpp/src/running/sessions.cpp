@@ -81,12 +81,16 @@ Sessions::Seat Sessions::seat(Context& context, const Generation& generation,
   } else {
     saved = best_saved(context, generation, place.keep, usable);
   }
+  const std::string reason =
+      "its slot is for request " + std::to_string(generation.request->spec().id);
+  const Held& held = slots[place.slot];
   const bool in_place = !saved && !place.copy_from && place.keep > 0;
-  if (in_place) return {slot, place.keep};
-  if (!slots[place.slot].own) {
-    put_away(context, slot,
-             "its slot is for request " + std::to_string(generation.request->spec().id));
+  if (in_place) {
+    // What another session has beyond the common beginning is about to be cut off.
+    if (!held.own && !held.anonymous) save(context, slot, reason);
+    return {slot, place.keep};
   }
+  if (!held.own) put_away(context, slot, reason);
   if (saved) return {slot, restore(context, slot, *saved->label, *saved->bytes) ? usable : 0};
   if (!place.copy_from) return {slot, 0};
   return {slot, copy(context, static_cast<std::uint32_t>(*place.copy_from), slot) ? place.keep : 0};
@@ -98,6 +102,7 @@ Sessions::Suspended Sessions::suspend(Context& context, std::uint32_t slot,
   suspended.generation = context.suspend(slot);
   const bool restorable = !suspended.generation->exact() || context.memory().exact_restore();
   if (restorable) suspended.saved = save(context, slot, reason);
+  if (suspended.saved) context.clear(slot);
   return suspended;
 }
 
@@ -126,7 +131,6 @@ std::optional<SavedId> Sessions::save(Context& context, std::uint32_t index,
   totals_.out_bytes += bytes;
   totals_.out_s += seconds;
   tell("swap_out", context, slot.session, bytes, seconds, reason);
-  context.clear(index);
   return store_->keep(std::move(label), std::move(*room.buffer));
 }
 
