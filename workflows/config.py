@@ -36,7 +36,7 @@ class Settings:
     device: str = "auto"
     vram_cap: int | None = None
     kv_ram: int | None = None
-    kv_disk: int = 16 << 30
+    kv_disk: int = 16 << 30  # of files in the home; 0: none
     workflow_modules: tuple[str, ...] = ()
     worker_slots: int = 16
     lease_s: float = 10.0

@@ -38,6 +38,7 @@ struct StoreFixture {
     options.spill_dir = std::move(spill_dir);
     options.spill_bytes = spill_bytes;
     options.spill_after_s = 1e6;
+    options.min_disk_free = 0;
     options.now = [now = clock] { return now->load(); };
     options.warn = [this](const std::string& line) {
       const std::lock_guard lock(warnings_mutex);

@@ -35,6 +35,18 @@ def test_a_call_goes_on_from_what_an_earlier_one_of_its_session_computed(
     assert second["cached_tokens"] < second["prompt_tokens"]
 
 
+def test_a_session_goes_on_after_a_stop_and_a_start_of_the_worker(
+    client: Client, small: Model, start_worker: StartWorker
+) -> None:
+    worker = start_worker(4 * need(small))
+    text, first = ask(client, STORY, session="anna")
+    start_worker.stop(worker)
+    worker = start_worker(4 * need(small))
+    assert worker.sessions.names() == ["/anna"]
+    _, second = ask(client, STORY + text, session="anna")
+    assert second["cached_tokens"] >= first["prompt_tokens"]
+
+
 def elsewhere(database: Database, session: str) -> None:
     """Another live device, which holds this session and takes no call."""
     with database.connect() as conn:

@@ -97,7 +97,14 @@ def gpu_process(settings: Settings, database: Database, slots: int) -> WorkerPro
 
 def _open_engine(settings: Settings, slots: int) -> Engine:
     try:
-        return Engine(device=settings.device, cap_bytes=settings.vram_cap, max_slots=slots)
+        return Engine(
+            device=settings.device,
+            cap_bytes=settings.vram_cap,
+            max_slots=slots,
+            host_bytes=settings.kv_ram,
+            spill_dir=settings.home / "sessions" if settings.kv_disk else None,
+            spill_bytes=settings.kv_disk,
+        )
     except EngineError as error:
         raise ConfigError(
             f"the device {settings.device!r} cannot be used: {error}",

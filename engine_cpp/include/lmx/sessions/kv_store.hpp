@@ -80,9 +80,9 @@ struct SavedSequence {
 };
 
 struct KvStoreOptions {
-  std::filesystem::path spill_dir;    // empty: no files
-  Bytes spill_bytes = 0;              // limit of all files of this engine
-  Bytes min_disk_free = 0;            // left to others on that file system
+  std::filesystem::path spill_dir;       // empty: no files
+  Bytes spill_bytes = 0;                 // limit of all files of this engine
+  Bytes min_disk_free = Bytes{1} << 30;  // left to others on that file system
   double spill_after_s = 10;          // named sessions are written once they were idle for so long
   double max_age_s = 30.0 * 86400;    // files unused for longer are removed at start
   Bytes max_idle = Bytes{512} << 20;  // of empty buffers that wait for reuse
