@@ -11,8 +11,9 @@ from lmx.workflows.errors import BudgetExceeded, TaskFailed
 from lmx.workflows.registry import coordinator, worker
 from lmx.workflows.views import get_task, get_tree
 from tests.support import pretend_model
+from tests.support.eventually import eventually
 from tests.support.exact import assert_nothing_left
-from tests.support.flows import MODEL, note
+from tests.support.flows import MODEL, note, wait_for_gate
 from tests.support.pretend_model import COST
 from tests.support.workers import Workers
 
@@ -23,10 +24,17 @@ def free() -> str:
     return note("free")
 
 
+@worker
+def patient() -> str:
+    """Cost nothing, and end when the test lets it."""
+    wait_for_gate("patient")
+    return "done"
+
+
 @coordinator
 def generous(ctx: Context, ceilings: list[int]) -> list[Any]:
     """Give each child a budget; tell which the own budget refused, before and after a replay."""
-    children = [ctx.spawn(free, budget={"usd": ceiling}) for ceiling in ceilings]
+    children = [ctx.spawn(patient, budget={"usd": ceiling}) for ceiling in ceilings]
     found = ctx.gather(*children, return_exceptions=True)
     told = ["refused" if isinstance(one, BudgetExceeded) else "done" for one in found]
     return [ctx.step("told", list, told), told]
@@ -36,6 +44,9 @@ def test_what_the_budget_cannot_give_is_refused_in_every_replay(
     served: Workers, client: Client, database: Database
 ) -> None:
     run = client.submit("generous", [60, 50, 40], budget={"usd": 100})
+    # A child that ended before the next is spawned would give its ceiling back in time for it.
+    eventually(lambda: len(get_tree(database, run)) == 3, "the last child")
+    served.open_gate("patient")
     told, again = client.result(run, 20)
     assert told == again == ["done", "refused", "done"]
     assert len(get_tree(database, run)) == 3
@@ -43,6 +54,7 @@ def test_what_the_budget_cannot_give_is_refused_in_every_replay(
 
 
 def test_a_run_without_a_budget_cannot_give_any(served: Workers, client: Client) -> None:
+    served.open_gate("patient")
     run = client.submit("generous", [10])
     assert client.wait(run, 20).state in ("failed", "succeeded")
     assert_nothing_left(served.database)
