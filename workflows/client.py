@@ -8,7 +8,7 @@ print(client.result(task, timeout=60))
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 import psycopg
 
@@ -28,6 +28,8 @@ from lmx.workflows.providers.planning import placed
 from lmx.workflows.submission import (
     Budgets,
     Options,
+    RunOptions,
+    TaskOptions,
     budget_rows,
     call_input,
     check_key,
@@ -65,16 +67,11 @@ class Client:
         *,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-        queue: str | None = None,
-        priority: int = 0,
-        delay: float | None = None,
-        max_attempts: int | None = None,
-        time_limit: float | None = None,
-        timeout: float | None = None,
         idempotency_key: str | None = None,
         budget: Budgets | None = None,
         reserve: Budgets | None = None,
         connection: CallerConnection | None = None,
+        **options: Unpack[TaskOptions],
     ) -> int:
         """Queue one task and return its id.
 
@@ -83,18 +80,9 @@ class Client:
         (no such function), InvalidInput, Conflict (the key was used for something else),
         DatabaseUnavailable.
         """
-        options = Options(
-            queue=queue,
-            priority=priority,
-            delay=delay,
-            max_attempts=max_attempts,
-            time_limit=time_limit,
-            timeout=timeout,
-            budget=budget,
-        )
         body = call_input(args, kwargs or {}) if input is None else input
-        terms = Terms(reserve)
-        return self._submit(name, body, options, idempotency_key, terms, connection)
+        asked = Options(budget=budget, **options)
+        return self._submit(name, body, asked, idempotency_key, Terms(reserve), connection)
 
     def submit(
         self,
@@ -135,26 +123,13 @@ class Client:
         *,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-        weight: float = 1.0,
-        nesting: int = 0,
-        budget: Budgets | None = None,
-        priority: int = 0,
-        delay: float | None = None,
-        timeout: float | None = None,
         idempotency_key: str | None = None,
         connection: CallerConnection | None = None,
+        **options: Unpack[RunOptions],
     ) -> int:
         """Do as `submit`, for arguments of any name: `kwargs` are all the coordinator's."""
-        options = Options(
-            weight=weight,
-            nesting=nesting,
-            budget=budget,
-            priority=priority,
-            delay=delay,
-            timeout=timeout,
-        )
         body = call_input(args, kwargs or {})
-        return self._submit(name, body, options, idempotency_key, Terms(), connection)
+        return self._submit(name, body, Options(**options), idempotency_key, Terms(), connection)
 
     def generate(
         self,
@@ -198,14 +173,9 @@ class Client:
         name: str,
         inputs: Sequence[Any],
         *,
-        queue: str | None = None,
-        priority: int = 0,
-        delay: float | None = None,
-        max_attempts: int | None = None,
-        time_limit: float | None = None,
-        timeout: float | None = None,
         idempotency_keys: Sequence[str] | None = None,
         connection: CallerConnection | None = None,
+        **options: Unpack[TaskOptions],
     ) -> list[int]:
         """Queue one worker task per input, all or none of them, in one statement.
 
@@ -213,15 +183,8 @@ class Client:
         `idempotency_keys`, tasks that exist already are left as they are and their ids returned in
         place. Errors: as for `enqueue`.
         """
-        options = Options(
-            queue=queue,
-            priority=priority,
-            delay=delay,
-            max_attempts=max_attempts,
-            time_limit=time_limit,
-            timeout=timeout,
-        )
-        options.check()
+        asked = Options(**options)
+        asked.check()
         if not inputs:
             return []
         if idempotency_keys is not None and len(idempotency_keys) != len(inputs):
@@ -229,12 +192,12 @@ class Client:
         for key in idempotency_keys or ():
             check_key(key)
         with self._use(connection) as conn:
-            target = self._targets.find(conn, name, queue)
-            row = row_of(target, options)
+            target = self._targets.find(conn, name, asked.queue)
+            row = row_of(target, asked)
             row["inputs"] = encode_input(inputs)
             row["keys"] = list(idempotency_keys) if idempotency_keys else None
             row["hashes"] = (
-                [request_hash(name, encode(one), options) for one in inputs]
+                [request_hash(name, encode(one), asked) for one in inputs]
                 if idempotency_keys
                 else None
             )

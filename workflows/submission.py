@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from lmx.workflows.errors import InvalidInput, TooLarge
 from lmx.workflows.finite import not_finite
@@ -15,6 +15,28 @@ MAX_PRIORITY: Final = 1000
 MAX_SECONDS: Final = 10 * 365 * 86_400.0
 
 Budgets = Mapping[str, int]
+
+
+class TaskOptions(TypedDict, total=False):
+    """What a single task may be told, by name; `Options` has the meanings and the defaults."""
+
+    queue: str | None
+    priority: int
+    delay: float | None
+    max_attempts: int | None
+    time_limit: float | None
+    timeout: float | None
+
+
+class RunOptions(TypedDict, total=False):
+    """What a run may be told, by name; `Options` has the meanings and the defaults."""
+
+    weight: float
+    nesting: int
+    budget: Budgets | None
+    priority: int
+    delay: float | None
+    timeout: float | None
 
 
 @dataclass(frozen=True, slots=True)
