@@ -195,6 +195,9 @@ def _models(snapshot: Mapping[str, Any]) -> Iterator[Text]:
     for model in snapshot.get("models", ())[:_ROWS]:
         text = Text(f"  {format_bytes(model['bytes']):>10}  {_file(model['id'])}", "cyan")
         about = "pinned" if model["pinned"] else f"idle for {duration(model['idle_s'])}"
+        if streaming := model.get("streaming"):
+            streamed = streaming["layers"] - streaming["resident_layers"]
+            about += f", {streamed} of {streaming['layers']} layers streamed"
         yield text.append(f"  {about}", "dim")
         for context in snapshot.get("contexts", ()):
             if context["model"] == model["id"]:

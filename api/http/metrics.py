@@ -19,6 +19,7 @@ _TOTALS: Final = (
     ("completion_tokens", "completion_tokens", "Tokens that were generated."),
     ("evictions", "evictions", "Models and contexts that were evicted."),
     ("suspensions", "suspensions", "Requests that were suspended for others."),
+    ("streamed_bytes", "streamed_bytes", "Bytes of layers copied to the device."),
     ("busy_s", "busy_seconds", "Time spent in decodes."),
 )
 

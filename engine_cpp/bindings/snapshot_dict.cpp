@@ -172,6 +172,7 @@ nb::dict rates_of(const Rates& r) {
   entry["busy"] = r.busy;
   entry["swap_out_bytes_per_s"] = r.swap_out_bytes_per_s;
   entry["swap_in_bytes_per_s"] = r.swap_in_bytes_per_s;
+  entry["stream_bytes_per_s"] = r.stream_bytes_per_s;
   return entry;
 }
 
@@ -202,6 +203,8 @@ nb::dict totals_of(const Totals& t) {
   entry["completion_tokens"] = t.completion_tokens;
   entry["busy_s"] = t.busy_s;
   entry["overhead_s"] = t.overhead_s;
+  entry["streamed_bytes"] = t.streamed_bytes;
+  entry["stream_copy_s"] = t.stream_copy_s;
   entry["tokens_per_s"] =
       t.busy_s > 0 ? static_cast<double>(t.prefill_tokens + t.completion_tokens) / t.busy_s : 0.0;
   return entry;

@@ -66,10 +66,13 @@ TEST("the speed of swaps is that of the copies, whatever else took time") {
   RecentWork recent;
   Totals totals;
   totals.swaps = {.out_bytes = 3000, .in_bytes = 800, .out_s = 1.5, .in_s = 0.1};
+  totals.streamed_bytes = 600;
+  totals.stream_copy_s = 0.2;
   recent.observe(5, totals);
   const Rates rates = recent.rates(9);
   CHECK(near(rates.swap_out_bytes_per_s, 2000));
   CHECK(near(rates.swap_in_bytes_per_s, 8000));
+  CHECK(near(rates.stream_bytes_per_s, 3000));
 }
 
 TEST("time that jumps far ahead leaves nothing of the past") {

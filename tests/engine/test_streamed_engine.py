@@ -50,6 +50,9 @@ def test_a_model_that_does_not_fit_is_streamed_and_answers_the_same(
     assert view["streaming"]["resident_layers"] == 15
     assert view["streaming"]["passes"] > 0
     assert snapshot["used"] == tight
+    totals = snapshot["totals"]
+    assert 0 < totals["streamed_bytes"] <= view["streaming"]["copied_bytes"]
+    assert snapshot["rates"]["stream_bytes_per_s"] > 0
 
 
 def test_each_byte_of_a_streamed_model_is_booked(

@@ -13,7 +13,15 @@ def snapshot(**more: Any) -> dict[str, Any]:
     """What a worker says of a busy engine, in the parts that are shown."""
     return {
         "uptime_s": 100.0,
-        "models": [{"id": "/models/small.gguf", "bytes": 400 * MIB, "pinned": False, "idle_s": 2}],
+        "models": [
+            {
+                "id": "/models/small.gguf",
+                "bytes": 400 * MIB,
+                "pinned": False,
+                "idle_s": 2,
+                "streaming": {"layers": 30, "resident_layers": 18},
+            }
+        ],
         "contexts": [
             {
                 "model": "/models/small.gguf",

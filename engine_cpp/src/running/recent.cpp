@@ -19,6 +19,8 @@ void add_growth(Totals& to, const Totals& now, const Totals& before) {
   to.swaps.in_bytes += now.swaps.in_bytes - before.swaps.in_bytes;
   to.swaps.out_s += now.swaps.out_s - before.swaps.out_s;
   to.swaps.in_s += now.swaps.in_s - before.swaps.in_s;
+  to.streamed_bytes += now.streamed_bytes - before.streamed_bytes;
+  to.stream_copy_s += now.stream_copy_s - before.stream_copy_s;
 }
 
 double per(double amount, double of) {
@@ -56,7 +58,8 @@ Rates RecentWork::rates(double now_s) const {
       .batch = per(static_cast<double>(sum.decoded_sequences), static_cast<double>(sum.decodes)),
       .busy = std::min(per(sum.busy_s, window), 1.0),
       .swap_out_bytes_per_s = per(static_cast<double>(sum.swaps.out_bytes), sum.swaps.out_s),
-      .swap_in_bytes_per_s = per(static_cast<double>(sum.swaps.in_bytes), sum.swaps.in_s)};
+      .swap_in_bytes_per_s = per(static_cast<double>(sum.swaps.in_bytes), sum.swaps.in_s),
+      .stream_bytes_per_s = per(static_cast<double>(sum.streamed_bytes), sum.stream_copy_s)};
 }
 
 }  // namespace lmx

@@ -196,11 +196,22 @@ void Scheduler::account(Context& context, const Step& step) {
   }
   stepped_at_ = now;
   used_s_[&context] += step.seconds;
+  if (const auto model = models_.find(context.model().id)) {
+    model->last_used = context.last_used();
+    account_streaming(*model);
+  }
   recent_.observe(seconds_between(began_, now), totals_);
-  if (const auto model = models_.find(context.model().id)) model->last_used = context.last_used();
   if (step.endings.empty()) return;
   true_up(context);
   changed_ = true;
+}
+
+void Scheduler::account_streaming(ResidentModel& model) {
+  if (!model.streamer) return;
+  const StreamCounters now = model.streamer->counters();
+  totals_.streamed_bytes += now.copied_bytes - model.accounted.copied_bytes;
+  totals_.stream_copy_s += now.pipeline.copy_s - model.accounted.pipeline.copy_s;
+  model.accounted = now;
 }
 
 void Scheduler::fail_everything(Lock& lock) {

@@ -27,6 +27,7 @@ struct ResidentModel {
   FileIdentity file;
   ModelHandle handle;
   std::unique_ptr<WeightStreamer> streamer;  // null when all layers are resident
+  StreamCounters accounted;                  // of the streamer's, what the totals have already
   double load_s = 0;
   Clock::time_point last_used;
 

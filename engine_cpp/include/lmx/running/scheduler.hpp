@@ -174,6 +174,7 @@ class Scheduler {
   void true_up(Context& context);
   bool evict(const Decision& decision, const std::string& for_what, Lock& lock);
   void account(Context& context, const Step& step);
+  void account_streaming(ResidentModel& model);
 
   std::vector<Resident> residents() const;
   std::vector<Job> queued_jobs() const;

@@ -94,10 +94,13 @@ struct Totals {
   std::uint64_t completion_tokens = 0;
   double busy_s = 0;
   double overhead_s = 0;
+  Bytes streamed_bytes = 0;
+  double stream_copy_s = 0;
 };
 
 // Of the last `window_s` seconds (see RecentWork). `batch`: sequences of a decode, on average;
-// `busy`: the share of the time spent in decodes. The speeds of swaps are those of the copies.
+// `busy`: the share of the time spent in decodes. The speeds of swaps and of streaming
+// are those of the copies.
 struct Rates {
   double window_s = 0;
   double prefill_tokens_per_s = 0;
@@ -107,6 +110,7 @@ struct Rates {
   double busy = 0;
   double swap_out_bytes_per_s = 0;
   double swap_in_bytes_per_s = 0;
+  double stream_bytes_per_s = 0;
 };
 
 // Bytes for something outside of the engine; until they are `granted` they wait as requests do.

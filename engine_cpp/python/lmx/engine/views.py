@@ -143,12 +143,15 @@ class Totals(TypedDict):
     completion_tokens: int
     busy_s: float
     overhead_s: float
+    streamed_bytes: int
+    stream_copy_s: float
     tokens_per_s: float
 
 
 class Rates(TypedDict):
     """Of the last ``window_s`` seconds: ``batch`` is the mean of the sequences of a decode,
-    ``busy`` the share of the time spent in decodes; swaps: the speed of the copies."""
+    ``busy`` the share of the time spent in decodes; swaps and streaming: the speed
+    of the copies."""
 
     window_s: float
     prefill_tokens_per_s: float
@@ -158,6 +161,7 @@ class Rates(TypedDict):
     busy: float
     swap_out_bytes_per_s: float
     swap_in_bytes_per_s: float
+    stream_bytes_per_s: float
 
 
 class Snapshot(TypedDict):
