@@ -29,6 +29,16 @@ ModelInfo inspect(const std::string& path) {
   return model.info();
 }
 
+// What such a context has really allocated once it has decoded its largest batch.
+Footprint measure(const std::string& path, const ContextSpec& wanted, const std::string& name) {
+  const Device device = resolve_device(name);
+  const ContextSpec spec = normalised(wanted);
+  const auto model = ModelStore::load(path, identify(path), device, std::nullopt, {});
+  Context context("measured", model, spec, {});
+  context.warm_up();
+  return context.footprint(device);
+}
+
 }  // namespace
 
 void bind_models(nb::module_& module) {
@@ -101,6 +111,7 @@ void bind_models(nb::module_& module) {
         return estimator_for(device)->estimate(path, spec);
       },
       "path"_a, "spec"_a, "device"_a, release);
+  module.def("measure", measure, "path"_a, "spec"_a, "device"_a, release);
 }
 
 }  // namespace lmx

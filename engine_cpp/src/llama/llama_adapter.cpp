@@ -11,6 +11,7 @@
 
 #include "lmx/base/errors.hpp"
 #include "lmx/base/log.hpp"
+#include "lmx/llama/heap.hpp"
 
 // Exported by libllama but declared only in its llama-ext.h, which is not installed. The layout is
 // that of LMX_LLAMA_VERSION; self_check() and footprint() refuse any other.
@@ -40,6 +41,7 @@ namespace lmx {
 namespace {
 
 constexpr std::uint32_t kMaxContext = 1U << 24;  // tokens; far above any model, far below overflow
+constexpr std::uint32_t kMaxCells = 1U << 30;    // tokens of all sequences of a context
 constexpr std::uint32_t kContextStep = 256;      // the library pads each sequence to this
 
 void start_backend() {
@@ -197,9 +199,16 @@ ContextSpec normalised(ContextSpec spec) {
                          std::to_string(llama_max_parallel_sequences()));
   }
   spec.n_ctx = (spec.n_ctx + kContextStep - 1) / kContextStep * kContextStep;
+  if (std::uint64_t{spec.n_ctx} * spec.n_seq > kMaxCells) {
+    throw InvalidRequest(std::to_string(spec.n_seq) + " sequences of " +
+                         std::to_string(spec.n_ctx) + " tokens are more than the " +
+                         std::to_string(kMaxCells) + " that one context can hold");
+  }
   if (spec.n_ubatch == 0) throw InvalidRequest("n_ubatch must be 1 or more");
-  // The whole of a text must be in one batch to be pooled.
+  // The whole of a text must be in one batch to be pooled. The library reserves its buffers for
+  // batches of a token of each sequence, at least.
   spec.n_ubatch = spec.embeds() ? spec.n_ctx : std::min(spec.n_ubatch, spec.n_ctx);
+  spec.n_ubatch = std::max(spec.n_ubatch, spec.n_seq);
   pooling_of(spec.pooling);
   kv_type_of(spec.kv_type);
   flash_attn_of(spec.flash_attn);
@@ -283,7 +292,9 @@ Footprint footprint(const llama_context* context, const ContextSpec& spec, const
   const Bytes width = spec.embeds() ? static_cast<Bytes>(llama_model_n_embd_out(model)) : 0;
   const Bytes rows = spec.embeds() ? llama_n_batch(context) : llama_n_seq_max(context);
   const Bytes logits = (vocabulary + width) * sizeof(float) * rows;
-  (device.is_cpu ? bytes.compute : bytes.host) += logits;
+  (device.is_cpu ? bytes.compute : bytes.host) += logits + context_heap(context);
+  // Twice: the file stays open beside the weights, for its vocabulary.
+  (device.is_cpu ? bytes.weights : bytes.host) += 2 * model_heap(model);
 
   const Bytes tensors = llama_model_size(model);
   if (all_weights < tensors || all_weights > 2 * tensors + (Bytes{64} << 20)) {

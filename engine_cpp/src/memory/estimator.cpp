@@ -149,7 +149,12 @@ std::vector<llama_token> DryModel::control_tokens(const std::vector<std::string>
 }
 
 Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) const {
-  const ContextHandle context = make_context(model_.get(), spec, 1);
+  ContextHandle context;
+  try {
+    context = make_context(model_.get(), spec, 1);
+  } catch (const Error& error) {  // nothing is allocated here, so it is no lack of memory
+    throw InvalidRequest(identity_.path + ": " + error.what());
+  }
   return lmx::footprint(context.get(), spec, device);
 }
 

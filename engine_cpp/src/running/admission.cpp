@@ -3,6 +3,7 @@
 #include <set>
 
 #include "lmx/base/errors.hpp"
+#include "lmx/llama/heap.hpp"
 #include "lmx/running/scheduler.hpp"
 
 namespace lmx {
@@ -94,6 +95,7 @@ bool Scheduler::evict(const Decision& decision, const std::string& for_what, Loc
     note("evict", id, ledger_.release(id), reason);
     totals_.evictions += 1;
   }
+  if (options_.device.is_cpu) return_freed_memory();
   note_moves();
   return true;
 }

@@ -66,7 +66,8 @@ struct ContextSpec {
 // Rounds n_ctx up as the library does, and throws InvalidRequest for what it would not accept.
 ContextSpec normalised(ContextSpec spec);
 
-// Bytes on the engine's device, and, of a GPU engine, those it needs in host memory besides.
+// Bytes on the engine's device, and, of a GPU engine, those it needs in host memory besides. On the
+// CPU `weights` include the vocabulary, and `compute` what the library keeps of a context.
 struct Footprint {
   Bytes weights = 0;
   Bytes kv = 0;

@@ -69,6 +69,7 @@ class DryModel {
   // The tokens that stand for exactly these texts; a text that is no token of its own is left out.
   std::vector<llama_token> control_tokens(const std::vector<std::string>& texts) const;
 
+  // Throws InvalidRequest when the library makes no such context of this model.
   Footprint footprint(const ContextSpec& spec, const Device& device) const;
 
   // `weights` are the bytes of all of them on the device.
@@ -89,7 +90,8 @@ class Estimator {
   // Throws ModelFileError.
   std::shared_ptr<const DryModel> open(const std::string& path);
 
-  // `spec` is normalised first. Throws ModelFileError, or Error when no such context is possible.
+  // `spec` is normalised first. Throws ModelFileError, or InvalidRequest when the library makes no
+  // such context of this model.
   Footprint estimate(const std::shared_ptr<const DryModel>& model, const ContextSpec& spec);
   Footprint estimate(const std::string& path, const ContextSpec& spec);
 

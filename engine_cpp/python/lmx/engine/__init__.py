@@ -20,7 +20,15 @@ from lmx.engine.errors import (
     NoRoom,
     PromptTooLong,
 )
-from lmx.engine.files import Estimate, ModelInfo, estimate, file_sha256, inspect_model, quantize
+from lmx.engine.files import (
+    Estimate,
+    ModelInfo,
+    estimate,
+    file_sha256,
+    inspect_model,
+    measure,
+    quantize,
+)
 from lmx.engine.forms import check_request
 from lmx.engine.planning import (
     Fit,
@@ -75,6 +83,7 @@ __all__ = [
     "file_sha256",
     "fits_cap",
     "inspect_model",
+    "measure",
     "plan",
     "quantize",
     "stream_needs",

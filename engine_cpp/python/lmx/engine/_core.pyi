@@ -94,6 +94,7 @@ def device_identity(name: str) -> tuple[str, str]:
     """Description and PCI bus id (empty where there is none)."""
 
 def estimate(path: str, spec: ContextSpec, device: str) -> Footprint: ...
+def measure(path: str, spec: ContextSpec, device: str) -> Footprint: ...
 
 class Resident:
     def __init__(

@@ -117,6 +117,28 @@ def estimate(
     return to_estimate(footprint)
 
 
+def measure(
+    path: StrPath,
+    n_ctx: int = 2048,
+    n_seq: int = 1,
+    kv_type: str = "f16",
+    *,
+    n_ubatch: int = 512,
+    flash_attn: str = "auto",
+    device: str = "auto",
+) -> Estimate:
+    """What `estimate` foretells, measured: loads the model, decodes a largest batch, frees it all.
+
+    No ledger knows of it, so there must be room. Raises as `estimate` does, or EngineError when
+    an allocation failed.
+    """
+    info = inspect_model(path)
+    spec = context_spec(n_ctx, n_seq, kv_type, n_ubatch, flash_attn)
+    footprint = _core.measure(info.path, spec, device)
+    forward_logs()
+    return to_estimate(footprint)
+
+
 def quantize(source: StrPath, target: StrPath, format: str, *, threads: int | None = None) -> Path:
     """Writes ``source`` with its weights in another ``format`` ("Q8_0", "Q4_K_M", "F16", ...).
 
