@@ -17,11 +17,12 @@ from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.failures import failure_of
 from lmx.workflows.database.hotpool import HotPool
+from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.generation import Terms
 from lmx.workflows.insertion import existing, insert, row_of
 from lmx.workflows.money import USD
-from lmx.workflows.names import GENERATE
+from lmx.workflows.names import EMBED, GENERATE
 from lmx.workflows.operations import encode
 from lmx.workflows.pools import place_calls
 from lmx.workflows.providers.planning import placed
@@ -167,6 +168,33 @@ class Client:
         options = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
         terms = call.terms(budgeted=budgeted)
         return self._submit(GENERATE, call.input, options, idempotency_key, terms, connection)
+
+    def embed(
+        self,
+        *,
+        model: str,
+        texts: Sequence[str],
+        priority: int = 0,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        budget: Budgets | None = None,
+        connection: CallerConnection | None = None,
+        **options: Any,
+    ) -> int:
+        """Queue texts to be turned into vectors by a local model; return the task's id.
+
+        The result is {"embeddings": [[...], ...], "model"}. `options` are `normalize` (True),
+        `pooling` ("mean", "cls" or "last"; the model's own), `n_ctx` and `truncate` (False).
+        Errors: as for `generate`.
+        """
+        with self._use(connection) as conn:
+            call = plan_embedding(conn, model=model, texts=texts, **options)
+        budgeted = bool(budget) and USD in (budget or {})
+        if budgeted:
+            generation.refuse_unaffordable(call, (budget or {})[USD])
+        settings = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
+        terms = call.terms(budgeted=budgeted)
+        return self._submit(EMBED, call.input, settings, idempotency_key, terms, connection)
 
     def enqueue_many(
         self,

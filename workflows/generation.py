@@ -112,6 +112,10 @@ def plan_call(
         plan = plan_cloud_call(conn, cloud, _bytes_of(call), max_tokens)
         body = {"model": model, "max_tokens": plan.max_tokens, **call}
         return PlannedCall(body, plan.worst_case, plan.placement)
+    if row.info.get("generates") is False:
+        raise InvalidInput(
+            f"the model {model!r} does not generate text", hint="it embeds: lmx embed"
+        )
     n_ctx = int(call.setdefault("n_ctx", row.n_ctx))
     if max_tokens is None:
         max_tokens = default_max_tokens(n_ctx)

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from lmx.workflows.errors import Conflict, InvalidInput, NeverFitsError, NotFound
-from lmx.workflows.names import GENERATE, GPU
+from lmx.workflows.names import EMBED, GENERATE, GPU
 from lmx.workflows.operations import encode
 
 Connection = psycopg.Connection[Any]
@@ -140,8 +140,8 @@ def remove_model(conn: Connection, name: str) -> None:
         get_model(conn, name)
         row = conn.execute(
             "SELECT count(*) FROM lmx.tasks WHERE finished_at IS NULL AND queue = %s"
-            " AND name = %s AND input ->> 'model' = %s",
-            [GPU, GENERATE, name],
+            " AND name = ANY(%s) AND input ->> 'model' = %s",
+            [GPU, [GENERATE, EMBED], name],
         ).fetchone()
         if row is not None and row[0]:
             raise Conflict(

@@ -10,3 +10,5 @@ DEFAULT: Final = "default"
 GPU: Final = "gpu"
 #: The name of tasks that call a local model.
 GENERATE: Final = "generate"
+#: The name of tasks that turn texts into vectors.
+EMBED: Final = "embed"

@@ -8,7 +8,7 @@ import psycopg
 
 from lmx.workflows import registry
 from lmx.workflows.errors import NotFound
-from lmx.workflows.names import GENERATE, GPU
+from lmx.workflows.names import EMBED, GENERATE, GPU
 
 #: How long an answer is remembered, in seconds: a deployment may change it.
 _REMEMBER_S: Final = 5.0
@@ -45,7 +45,7 @@ class Targets:
 
 
 def _look_up(conn: psycopg.Connection[Any], name: str, queue: str | None) -> Target:
-    if name == GENERATE:
+    if name in (GENERATE, EMBED):
         return Target(name, "worker", GPU, max_attempts=3)
     if function := registry.find(name):
         return Target(

@@ -14,6 +14,7 @@ from lmx.api.cli.commands import (
     database,
     demo,
     doctor,
+    embed,
     limits,
     models,
     observe,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for group in (
     submit,
+    embed,
     run,
     observe,
     control,

@@ -185,13 +185,37 @@ class ModelCall(_Request):
         )
 
 
+class EmbeddingCall(_Request):
+    """A task that turns texts into vectors, by a local model."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "minilm", "texts": ["the sky is blue"]}]}
+    )
+
+    model: Name = Field(description="The name of a registered model.")
+    texts: list[str] = Field(min_length=1, max_length=256)
+    normalize: bool = Field(True, description="Vectors of length 1.")
+    pooling: Literal["mean", "cls", "last"] | None = Field(
+        None, description="One vector of those of the tokens; the model's own way by default."
+    )
+    n_ctx: int | None = Field(None, ge=1, le=2**24, description="Tokens of a text; 512.")
+    truncate: bool = Field(False, description="Cut texts that are too long instead of failing.")
+    priority: Priority = 0
+    timeout: Timeout | None = None
+    budget: Budget | None = None
+
+
 def _kind(body: Any) -> str:
+    if (isinstance(body, dict) and "texts" in body) or isinstance(body, EmbeddingCall):
+        return "embedding"
     named = body.get("model") if isinstance(body, dict) else getattr(body, "model", None)
     return "model" if named is not None else "function"
 
 
 TaskRequest = Annotated[
-    Annotated[FunctionTask, Tag("function")] | Annotated[ModelCall, Tag("model")],
+    Annotated[FunctionTask, Tag("function")]
+    | Annotated[ModelCall, Tag("model")]
+    | Annotated[EmbeddingCall, Tag("embedding")],
     Discriminator(_kind),
 ]
 

@@ -200,3 +200,17 @@ def test_a_client_in_python_sees_the_same_task(api: httpx2.Client, database: Dat
         == (api.post("/v1/tasks", json=CALL, headers={"Idempotency-Key": "k"}).json()["id"])
     )
     client.close()
+
+
+def test_texts_to_embed_are_a_task(api: httpx2.Client, model: str, hands: Hands) -> None:
+    answer = api.post("/v1/tasks", json={"model": model, "texts": ["a", "b"], "pooling": "cls"})
+    assert answer.status_code == 201, answer.text
+    body = api.get(f"/v1/tasks/{answer.json()['id']}/input").json()["input"]
+    assert body == {
+        "model": model,
+        "texts": ["a", "b"],
+        "normalize": True,
+        "n_ctx": 512,
+        "truncate": False,
+        "pooling": "cls",
+    }

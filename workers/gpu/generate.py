@@ -4,24 +4,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lmx.engine import (
-    Cancelled as EngineCancelled,
-)
-from lmx.engine import (
-    DeadlineExceeded,
-    Engine,
-    InvalidRequest,
-    ModelFileError,
-    NeverFits,
-    Request,
-    Result,
-    Sampling,
-    TokenLogprob,
-    ToolCall,
-)
+from lmx.engine import Engine, Request, Result, Sampling, TokenLogprob, ToolCall
+from lmx.workers.gpu.failures import recorded
 from lmx.workers.gpu.models import LocalModels
-from lmx.workers.running import Cancelled, Execution
-from lmx.workflows.errors import InvalidInput, NeverFitsError, TimedOut
+from lmx.workers.running import Execution
+from lmx.workflows.errors import InvalidInput
 from lmx.workflows.lease import Lease
 from lmx.workflows.models import Model
 from lmx.workflows.money import price
@@ -74,24 +61,15 @@ class Generate:
     def __call__(self, execution: Execution) -> tuple[Any, dict[str, Any] | None]:
         """Return the call's output and usage. Raises what `Executor` records."""
         lease = execution.task.lease
-        waited = 0.0
         try:
-            model = self._models.require(lease.input["model"])
-            request = self._submit(lease, model)
-            waited = self._started(lease.task_id)
-            execution.stop = lambda _: request.cancel()
-            answer = self._follow(execution, request, model, waited)
+            with recorded(execution):
+                model = self._models.require(lease.input["model"])
+                request = self._submit(lease, model)
+                waited = self._started(lease.task_id)
+                execution.stop = lambda _: request.cancel()
+                answer = self._follow(execution, request, model, waited)
             self._used_session(lease.input.get("session"))
             return answer
-        except EngineCancelled:
-            # Somebody stopped it, or the engine is closing: then the lease's end gives it back.
-            raise (execution.reason or Cancelled)() from None
-        except DeadlineExceeded:
-            raise TimedOut("its deadline passed before the answer was complete") from None
-        except NeverFits as error:
-            raise NeverFitsError(error.needs, error.cap, error.free) from None
-        except (InvalidRequest, ModelFileError) as error:
-            raise InvalidInput(str(error)) from None
         finally:
             self._started(lease.task_id)
             self._freed()

@@ -7,6 +7,7 @@ import psycopg
 
 from lmx.engine import Engine, EngineError, device_info
 from lmx.workers.gpu.device import DeviceRow
+from lmx.workers.gpu.embed import Embed
 from lmx.workers.gpu.generate import Generate
 from lmx.workers.gpu.intake import GpuIntake
 from lmx.workers.gpu.models import LocalModels
@@ -19,7 +20,7 @@ from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import ConfigError
-from lmx.workflows.names import GENERATE, GPU
+from lmx.workflows.names import EMBED, GENERATE, GPU
 
 
 class GpuWorker:
@@ -51,12 +52,13 @@ class GpuWorker:
         generate = Generate(
             self.engine, self.models, self._started, self._freed, self.sessions.used
         )
+        embed = Embed(self.engine, self.models, self._started, self._freed)
         self.process = WorkerProcess(
             settings,
             database,
             GPU,
             slots,
-            bodies={GENERATE: generate},
+            bodies={GENERATE: generate, EMBED: embed},
             intake=self._make_intake,
             on_beat=self._refresh,
             on_stop=self._close,

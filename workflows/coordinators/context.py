@@ -15,10 +15,11 @@ from lmx.workflows.coordinators.history import History
 from lmx.workflows.coordinators.journal import Journal, Port
 from lmx.workflows.coordinators.memory import Memory
 from lmx.workflows.coordinators.waits import Waits
+from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import BudgetExceeded, InvalidInput
 from lmx.workflows.generation import Terms
 from lmx.workflows.lease import Lease
-from lmx.workflows.names import DEFAULT, GENERATE
+from lmx.workflows.names import DEFAULT, EMBED, GENERATE
 from lmx.workflows.providers.planning import placed
 from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
 
@@ -141,6 +142,28 @@ class Context:
             budget=budget,
         )
         return self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
+
+    def embed(
+        self,
+        *,
+        model: str,
+        texts: Sequence[str],
+        key: str | None = None,
+        priority: int = 0,
+        cost: float = 1.0,
+        timeout: float | None = None,
+        budget: Budgets | None = None,
+        **options: Any,
+    ) -> Child[dict[str, Any]]:
+        """Spawn one embedding; its result is {"embeddings", "model"}. Options: `Client.embed`."""
+
+        def body() -> tuple[Any, str, Terms]:
+            with self._journal.port.borrow() as conn:
+                call = plan_embedding(conn, model=model, texts=texts, **options)
+            return call.input, call.queue, call.terms(budgeted=True)
+
+        settings = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
+        return self._spawn(key or EMBED, EMBED, "worker", settings, body, cost)
 
     def chat_features(self, model: str) -> dict[str, bool]:
         """Whether the model's chat template knows "tools" and "reasoning", recorded as a step."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Response
 from starlette.concurrency import run_in_threadpool
 
 from lmx.api.http.parameters import IdempotencyKey, TaskId, Wait
-from lmx.api.http.requests import FunctionTask, ModelCall, TaskRequest
+from lmx.api.http.requests import EmbeddingCall, FunctionTask, ModelCall, TaskRequest
 from lmx.api.http.responses import Cancelled, Input, Submitted, Task, task_of
 from lmx.api.http.services import Services, Shared
 from lmx.api.http.submit import Submit, answer_submission
@@ -24,9 +24,11 @@ async def submit_task(
     services: Shared,
     key: IdempotencyKey = None,
 ) -> Submitted:
-    """Queue one call of a worker function or of a local model; answered after the commit."""
+    """Queue a call of a worker function or a model, or an embedding; answered after the commit."""
     if isinstance(body, ModelCall):
         submit = _model_call(services, body, key)
+    elif isinstance(body, EmbeddingCall):
+        submit = _embedding(services, body, key)
     else:
         submit = _function_task(services, body, key)
     return await answer_submission(services, key, submit, response, router.prefix)
@@ -46,6 +48,12 @@ def _function_task(services: Services, body: FunctionTask, key: str | None) -> S
         budget=body.budget,
         idempotency_key=key,
         connection=connection,
+    )
+
+
+def _embedding(services: Services, body: EmbeddingCall, key: str | None) -> Submit:
+    return lambda connection: services.client.embed(
+        **body.model_dump(), idempotency_key=key, connection=connection
     )
 
 

@@ -288,9 +288,10 @@ class Engine:
         answers: list[Fit | EngineError | None] = []
         known: list[_core.Job] = []
         for name, model, n_ctx in jobs:
-            spec = context_spec(n_ctx, 1, "f16", N_UBATCH, "auto")
             try:
-                path = inspect_model(model).path
+                info = inspect_model(model)
+                path, pooling = info.path, "" if info.generates else pooling_of(info, None)
+                spec = context_spec(n_ctx, 1, "f16", N_UBATCH, "auto", pooling)
                 known.append(self._core.job(name, path, spec, name in aged))
                 answers.append(None)
             except EngineError as error:
