@@ -11,6 +11,7 @@ from lmx.api.cli.describe import error_text, memory_wait_of
 from lmx.api.cli.output import duration
 from lmx.api.cli.tree import NOTABLE_WAIT_S, draw
 from lmx.api.demo.cast import N_CTX, Cast
+from lmx.api.demo.memory import DeviceWatch, picture
 from lmx.api.demo.records import CallRecord, repeated
 from lmx.api.demo.stage import Stage
 from lmx.workflows.database.connect import Database
@@ -60,6 +61,14 @@ def _wait(task: TaskView, call: CallView) -> str:
         return f"{waited:>8}  {why}"
     needs, free = format_bytes(call.shortage.needs), format_bytes(call.shortage.free)
     return f"{waited:>8}  it needed {needs} while {free} were free"
+
+
+def print_memory(console: Console, memory: DeviceWatch) -> None:
+    """The device at its fullest, and how often the agents gave way to each other."""
+    console.print("\n[bold]the device at its fullest[/]")
+    for line in picture(memory.fullest, console):
+        console.print(line, soft_wrap=True)
+    console.print(f"[bold]taking turns[/]: {memory.turns()}")
 
 
 def print_evidence(

@@ -8,11 +8,13 @@ from rich.console import Console
 
 from lmx.api.demo.cast import AGENTS, Cast, assemble_cast, register_cast
 from lmx.api.demo.crash import crash_and_restart, is_the_middle
+from lmx.api.demo.memory import DeviceWatch
 from lmx.api.demo.records import CallRecord, read_calls
 from lmx.api.demo.report import (
     print_answers,
     print_cast,
     print_evidence,
+    print_memory,
     print_next_steps,
     print_waits,
 )
@@ -72,9 +74,12 @@ def _perform(stage: Stage, cast: Cast, console: Console, *, crash: bool) -> int:
         )
         before: dict[int, CallRecord] = {}
         tasks: list[TaskView] = []
-        for tasks in watch(client, run_id, console):
+        memory = DeviceWatch()
+        for tasks in watch(client, run_id, console, memory):
             if crash and not before and is_the_middle(tasks):
                 before = crash_and_restart(stage, client, run_id, console)
+        memory.look(client.database)
+        print_memory(console, memory)
         return _conclude(stage, client, tasks, before, console, crash=crash)
     finally:
         client.close()

@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from lmx.api.cli.tree import doing, draw
+from lmx.api.demo.memory import DeviceWatch, picture
 from lmx.workflows.client import Client
 from lmx.workflows.errors import TimedOut
 from lmx.workflows.views import CallView, TaskView, get_tree, model_calls
@@ -14,15 +15,23 @@ from lmx.workflows.views import CallView, TaskView, get_tree, model_calls
 GLANCE_S = 0.25
 
 
-def watch(client: Client, run_id: int, console: Console) -> Iterator[list[TaskView]]:
-    """Yield the run's tasks at every glance, showing them, until the run has finished."""
+def watch(
+    client: Client, run_id: int, console: Console, memory: DeviceWatch
+) -> Iterator[list[TaskView]]:
+    """Yield the run's tasks at every glance, showing them, until the run has finished.
+
+    `memory` looks at the device at every glance too; a terminal shows its picture below the tree.
+    """
     with _screen(console) as live:
         told: dict[int, str] = {}
         while True:
             tasks = get_tree(client.database, run_id)
             calls = model_calls(client.database, run_id)
+            memory.look(client.database)
             if live is not None:
-                live.update(draw(tasks, calls), refresh=True)
+                live.update(
+                    Group(draw(tasks, calls), *picture(memory.device, console)), refresh=True
+                )
             else:
                 for line in _news(tasks, calls, told):
                     console.print(line, markup=False)

@@ -8,16 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmx.api.demo.cap import choose_cap
+from lmx.api.demo.memory import DeviceWatch
 from lmx.api.demo.records import CallRecord, repeated
 from lmx.api.demo.stage import Stage, demo_home, prepare_stage
 from lmx.api.supervisor.state import only_supervisor, running_pid
 from lmx.workflows.config import Settings
+from lmx.workflows.devices import Booking, Device
 from lmx.workflows.errors import Conflict, InvalidInput
 from tests.support.postgres import remove_home
 from tests.support.processes import ROOT
@@ -57,6 +60,32 @@ def test_a_call_that_was_cut_off_may_run_again() -> None:
     assert repeated({1: record("leased")}, {1: record("succeeded", claims=2)}) == []
 
 
+def device(used: int, totals: dict[str, Any]) -> Device:
+    booked = (Booking("a.gguf", "weights", used, None),)
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    return Device(1, "host", "cpu", 100, True, at, booked, (), {"totals": totals})
+
+
+def totals(requests: int, swaps: int) -> dict[str, Any]:
+    moved = {"out": swaps, "into": swaps, "out_bytes": 0, "in_bytes": 0, "out_s": 0, "in_s": 0}
+    return {"requests": requests, "evictions": swaps, "cached_tokens": 10 * swaps, "swaps": moved}
+
+
+def test_turns_are_counted_over_all_engines_of_a_run() -> None:
+    memory = DeviceWatch()
+    for used, said in (
+        (40, totals(2, 1)),
+        (90, totals(5, 3)),
+        (20, totals(1, 0)),
+        (30, totals(3, 2)),
+    ):
+        memory.take(device(used, said))
+    assert memory.fullest is not None
+    assert memory.fullest.used == 90
+    assert memory.turns().startswith("5 sessions swapped out and 5 in")
+    assert "50 prompt tokens not computed again" in memory.turns()
+
+
 def test_a_second_demo_beside_a_running_one_is_refused(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     with (
@@ -89,6 +118,9 @@ def test_the_demo_survives_the_death_of_all_its_processes(demo_settings: Setting
     assert done.returncode == 0, done.stdout + done.stderr
     assert "waiting for memory: needs" in done.stdout
     assert "kill -9" in done.stdout
+    assert "the device at its fullest" in done.stdout
+    assert "MiB booked" in done.stdout
+    assert "sessions swapped out" in done.stdout
     assert "no completed call was repeated" in done.stdout
     assert "every charge adds up to its budget" in done.stdout
     assert done.stderr == ""

@@ -21,33 +21,55 @@ SYSTEM = {
 def trio(
     ctx: Context, specification: str, models: Mapping[str, str], max_tokens: int = 80
 ) -> dict[str, str]:
-    """Let three agents work on a specification at once, then have the code itself reviewed.
+    """Let three agents work on a specification at once, then on what the others made of it.
 
-    `models` names the model of each agent: coder, reviewer, writer.
+    `models` names the model of each agent: coder, reviewer, writer. Each agent's turns are one
+    session: what was said before is not computed again, not even where its memory was needed for
+    another agent meanwhile.
     """
+    coder, reviewer, writer = (
+        Agent(ctx, name, models[name], max_tokens) for name in ("coder", "reviewer", "writer")
+    )
+    code, risks, manual = ctx.gather(
+        coder.ask("coder", f"Write this function:\n{specification}"),
+        reviewer.ask("reviewer", f"What could an attacker do here?\n{specification}"),
+        writer.ask("writer", f"Explain to a user what this does:\n{specification}"),
+    )
+    for agent, answer in ((coder, code), (reviewer, risks), (writer, manual)):
+        agent.heard(answer)
+    [review] = ctx.gather(
+        reviewer.ask("code review", f"Find the security problems:\n{code['text']}")
+    )
+    mended, summary = ctx.gather(
+        coder.ask("mended code", f"Mend your function:\n{review['text']}"),
+        writer.ask("summary", "Say it again in one sentence."),
+    )
+    return ctx.step("report", assemble, mended, risks, review, manual, summary)
 
-    def ask(agent: str, key: str, task: str) -> Child[dict[str, Any]]:
-        return ctx.generate(
+
+class Agent:
+    """One agent's conversation with its model."""
+
+    def __init__(self, ctx: Context, name: str, model: str, max_tokens: int) -> None:
+        self._ctx, self._name, self._model, self._max_tokens = ctx, name, model, max_tokens
+        self._said = [{"role": "system", "content": SYSTEM[name]}]
+
+    def ask(self, key: str, task: str) -> Child[dict[str, Any]]:
+        """The next turn; its answer must be `heard` before the one after it."""
+        self._said.append({"role": "user", "content": task})
+        return self._ctx.generate(
             key=key,
-            model=models[agent],
-            messages=[
-                {"role": "system", "content": SYSTEM[agent]},
-                {"role": "user", "content": task},
-            ],
-            max_tokens=max_tokens,
+            model=self._model,
+            messages=self._said,
+            max_tokens=self._max_tokens,
             temperature=0.2,
             seed=7,
+            session=self._name,
         )
 
-    code, risks, manual = ctx.gather(
-        ask("coder", "coder", f"Write this function:\n{specification}"),
-        ask("reviewer", "reviewer", f"What could an attacker do here?\n{specification}"),
-        ask("writer", "writer", f"Explain to a user what this does:\n{specification}"),
-    )
-    [review] = ctx.gather(
-        ask("reviewer", "code review", f"Find the security problems:\n{code['text']}")
-    )
-    return ctx.step("report", assemble, code, risks, review, manual)
+    def heard(self, answer: Mapping[str, Any]) -> None:
+        """What the agent answered becomes part of its conversation."""
+        self._said.append({"role": "assistant", "content": answer["text"]})
 
 
 def assemble(
@@ -55,10 +77,11 @@ def assemble(
     risks: Mapping[str, Any],
     review: Mapping[str, Any],
     manual: Mapping[str, Any],
+    summary: Mapping[str, Any],
 ) -> dict[str, str]:
     """Put the agents' answers together into one report."""
     return {
         "code": code["text"].strip(),
         "security": f"{risks['text'].strip()}\n\n{review['text'].strip()}",
-        "manual": manual["text"].strip(),
+        "manual": f"{summary['text'].strip()}\n\n{manual['text'].strip()}",
     }
