@@ -88,6 +88,16 @@ def describe_device(device: str) -> DeviceDescription:
     )
 
 
+def measure_determinism(path: Path, device: str, proofs: Path) -> dict[str, Any]:
+    """What `lmx.engine.determinism.measure` found, which is added to the file of proofs.
+
+    Loads the model. Raises InvalidInput for a file that is no usable model or does not fit.
+    """
+    return _ask(
+        ["--determinism", "--remember", str(proofs), "--device", device, "--", str(path)],
+    )
+
+
 def _need(estimate: dict[str, int]) -> Need:
     return Need(estimate["weights_bytes"], estimate["kv_bytes"], estimate["compute_bytes"])
 

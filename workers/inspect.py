@@ -2,6 +2,7 @@
 
     python -m lmx.workers.inspect --n-ctx 2048 MODEL.gguf
     python -m lmx.workers.inspect --devices
+    python -m lmx.workers.inspect --determinism --remember PROOFS.json MODEL.gguf
 
 A process of its own, so that programs which must not load the engine (the command line, the HTTP
 server) can ask. What cannot be answered is `{"error": {"code": ..., "message": ...}}`.
@@ -32,11 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="the device to estimate for")
     parser.add_argument("--hash", action="store_true", help="also the file's SHA-256")
     parser.add_argument("--devices", action="store_true", help="describe the device instead")
+    parser.add_argument(
+        "--determinism", action="store_true", help="measure whether batching changes bits"
+    )
+    parser.add_argument("--remember", help="the file of proofs to add that to")
     asked = parser.parse_args(arguments)
     if (asked.file is None) == (not asked.devices):
         parser.error("give either a FILE or --devices")
     try:
-        answer = _device(asked.device) if asked.devices else _model(asked)
+        if asked.devices:
+            answer = _device(asked.device)
+        else:
+            answer = _determinism(asked) if asked.determinism else _model(asked)
     except ImportError as error:
         return _refuse("engine_missing", str(error), EXIT_ENVIRONMENT)
     except Exception as error:
@@ -56,6 +64,15 @@ def _model(asked: argparse.Namespace) -> dict[str, Any]:
             str(n_ctx): asdict(estimate(info.path, n_ctx, device=asked.device)) for n_ctx in lengths
         },
     }
+
+
+def _determinism(asked: argparse.Namespace) -> dict[str, Any]:
+    from lmx.engine.determinism import measure, remember
+
+    proof = measure(asked.file, device=asked.device)
+    if asked.remember:
+        remember(asked.remember, proof)
+    return asdict(proof)
 
 
 def _device(name: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import platformdirs
 from lmx.workflows.errors import ConfigError
 from lmx.workflows.units import parse_bytes
 
+DETERMINISM_FILE = "determinism.json"  # in the home: what `lmx doctor --determinism` has proven
+
 
 def default_home() -> Path:
     """Return where lmx keeps its data when LMX_HOME is not set.

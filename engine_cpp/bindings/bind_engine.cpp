@@ -146,32 +146,30 @@ void bind_engine(nb::module_& module) {
           "__init__",
           [](Engine* self, std::string device, std::optional<Bytes> cap, std::int32_t threads,
              std::uint32_t max_slots, double patience_s, double quantum_s,
-             std::uint32_t deterministic_batch, std::optional<Bytes> host_bytes,
-             std::string spill_dir, Bytes spill_bytes, const StreamPolicy& streaming,
-             const CopyOptions& copies) {
+             std::optional<Bytes> host_bytes, std::string spill_dir, Bytes spill_bytes,
+             const StreamPolicy& streaming, const CopyOptions& copies) {
             new (self) Engine({std::move(device), cap, threads, max_slots, patience_s, quantum_s,
-                               deterministic_batch, host_bytes, std::move(spill_dir), spill_bytes,
-                               streaming, copies});
+                               host_bytes, std::move(spill_dir), spill_bytes, streaming, copies});
           },
           "device"_a, "cap"_a.none(), "threads"_a, "max_slots"_a, "patience_s"_a, "quantum_s"_a,
-          "deterministic_batch"_a, "host_bytes"_a.none(), "spill_dir"_a, "spill_bytes"_a,
-          "streaming"_a, "copies"_a)
+          "host_bytes"_a.none(), "spill_dir"_a, "spill_bytes"_a, "streaming"_a, "copies"_a)
       .def(
           "submit",
           [](Engine& self, std::string model, std::string text, std::uint32_t max_tokens,
              const ContextSpec& context, const Sampling& sampling, std::vector<std::string> stops,
              std::optional<double> deadline_s, std::optional<Constraint> constraint,
              std::vector<std::string> preserved, std::optional<std::uint32_t> logprobs,
-             std::string session, std::string mode, std::size_t max_unread, bool truncate) {
+             std::string session, std::string mode, std::size_t max_unread,
+             std::uint32_t exact_batch, bool truncate) {
             nb::gil_scoped_release unlocked;
             return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
                                 std::move(stops), deadline_s, std::move(constraint),
                                 std::move(preserved), logprobs, std::move(session), std::move(mode),
-                                max_unread, truncate});
+                                max_unread, exact_batch, truncate});
           },
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
           "deadline_s"_a.none(), "constraint"_a.none(), "preserved"_a, "logprobs"_a.none(),
-          "session"_a, "mode"_a, "max_unread"_a, "truncate"_a = false)
+          "session"_a, "mode"_a, "max_unread"_a, "exact_batch"_a, "truncate"_a = false)
       .def("job", &Engine::job, "id"_a, "model"_a, "context"_a, "aged"_a, release)
       .def(
           "project",

@@ -15,6 +15,7 @@ void bind_grammar(nanobind::module_& module);
 void bind_models(nanobind::module_& module);
 void bind_planner(nanobind::module_& module);
 void bind_streaming(nanobind::module_& module);
+void bind_determinism(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_text(nanobind::module_& module);
 

@@ -9,6 +9,7 @@ NB_MODULE(_core, module) {
   lmx::bind_models(module);
   lmx::bind_planner(module);
   lmx::bind_streaming(module);
+  lmx::bind_determinism(module);
   lmx::bind_engine(module);
   lmx::bind_text(module);
   module.attr("BUILT_FOR") = LMX_LLAMA_CPP_PYTHON;

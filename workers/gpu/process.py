@@ -16,7 +16,7 @@ from lmx.workers.gpu.sessions import HeldSessions
 from lmx.workers.gpu.watch import PERIOD_S, DeviceWatch, Reader
 from lmx.workers.intake import Intake
 from lmx.workers.process import WorkerProcess
-from lmx.workflows.config import Settings
+from lmx.workflows.config import DETERMINISM_FILE, Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import ConfigError
@@ -106,6 +106,7 @@ def _open_engine(settings: Settings, slots: int) -> Engine:
             host_bytes=settings.kv_ram,
             spill_dir=settings.home / "sessions" if settings.kv_disk else None,
             spill_bytes=settings.kv_disk,
+            determinism_file=settings.home / DETERMINISM_FILE,
         )
     except EngineError as error:
         raise ConfigError(

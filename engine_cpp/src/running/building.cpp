@@ -140,8 +140,7 @@ bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lo
       model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device, streaming,
                                [&] { return !closing_ && !request->cancelled(); });
     }
-    context = std::make_unique<Context>(id, model, context_spec,
-                                        ContextOptions{options_.threads, options_.exact_batch});
+    context = std::make_unique<Context>(id, model, context_spec, ContextOptions{options_.threads});
     if (!options_.device.is_cpu) context->warm_up();
   } catch (...) {
     error = std::current_exception();

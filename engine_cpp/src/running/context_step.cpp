@@ -115,7 +115,8 @@ std::vector<std::uint32_t> Context::next_turn() {
   std::rotate(alone.begin(), next == alone.end() ? alone.begin() : next, alone.end());
   std::vector<std::uint32_t> turn = {alone.front()};
   if (slots_[alone.front()].streaming()) {
-    for (std::size_t k = 1; k < alone.size() && turn.size() < options_.exact_batch; ++k) {
+    const std::uint32_t most = slots_[alone.front()].generation->request->spec().exact_batch;
+    for (std::size_t k = 1; k < alone.size() && turn.size() < most; ++k) {
       if (alone[k] > turn.back() && slots_[alone[k]].streaming()) turn.push_back(alone[k]);
     }
   }

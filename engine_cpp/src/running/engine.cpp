@@ -16,15 +16,12 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const Device& d
   }
   const Bytes cap = options.cap.value_or(device.total() / 10 * 9);
   if (cap == 0) throw InvalidRequest("the memory cap must be more than 0 bytes");
-  if (options.deterministic_batch < 1)
-    throw InvalidRequest("deterministic_batch must be 1 or more");
   return {.device = device,
           .cap = cap,
           .threads = options.threads,
           .max_slots = options.max_slots,
           .patience_s = options.patience_s,
           .quantum_s = options.quantum_s,
-          .exact_batch = options.deterministic_batch,
           .host_bytes = options.host_bytes.value_or(default_host_bytes(device, cap)),
           .spill_dir = options.spill_dir,
           .spill_bytes = options.spill_bytes,
@@ -118,6 +115,7 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.id = ++last_id_;
   spec.session = prompt.session;
   spec.mode = mode_of(prompt.mode);
+  spec.exact_batch = prompt.exact_batch;
   spec.model = model;
   spec.model_id = scheduler_.model_id(model->identity());
   spec.context = prompt.context;

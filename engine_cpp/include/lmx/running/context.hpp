@@ -49,7 +49,6 @@ struct Parked {
 
 struct ContextOptions {
   std::int32_t threads = 1;
-  std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
 };
 
 // Belongs to the scheduler thread, except for the const members that return copies.

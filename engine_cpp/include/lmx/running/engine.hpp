@@ -19,9 +19,8 @@ struct EngineOptions {
   std::uint32_t max_slots = 8;
   double patience_s = 1.0;
   double quantum_s = 2.0;
-  std::uint32_t deterministic_batch = 1;  // as many as were proven to leave the bits as they are
-  std::optional<Bytes> host_bytes;        // for sequences in no slot; see default_host_bytes()
-  std::string spill_dir;                  // empty: they are never written to disk
+  std::optional<Bytes> host_bytes;  // for sequences in no slot; see default_host_bytes()
+  std::string spill_dir;            // empty: they are never written to disk
   Bytes spill_bytes = Bytes{16} << 30;
   StreamPolicy streaming;
   CopyOptions copies;
@@ -41,7 +40,8 @@ struct Prompt {
   std::string session;
   std::string mode = "throughput";  // or "deterministic"
   std::size_t max_unread = 1U << 16;
-  bool truncate = false;  // a text to embed that is too long
+  std::uint32_t exact_batch = 1;  // see RequestSpec
+  bool truncate = false;          // a text to embed that is too long
 };
 
 // Half of the host's memory beside a GPU. On the CPU device what the cap leaves of nine tenths of

@@ -33,6 +33,7 @@ struct RequestSpec {
   std::uint64_t id = 0;
   std::string session;  // the conversation that it continues; empty: none
   Mode mode = Mode::throughput;
+  std::uint32_t exact_batch = 1;  // deterministic ones that were proven not to change its bits
   std::shared_ptr<const DryModel> model;
   std::string model_id;
   ContextSpec context;                        // with n_seq = 1

@@ -34,11 +34,10 @@ struct SchedulerOptions {
   Device device;
   Bytes cap = 0;
   std::int32_t threads = 1;
-  std::uint32_t max_slots = 8;    // sequences of one context
-  double patience_s = 1.0;        // wait after which later requests may not overtake
-  double quantum_s = 2.0;         // that a request runs at least before it gives way
-  std::uint32_t exact_batch = 1;  // deterministic sequences that may share a decode
-  Bytes host_bytes = 0;           // of host memory, for sequences that are in no slot
+  std::uint32_t max_slots = 8;  // sequences of one context
+  double patience_s = 1.0;      // wait after which later requests may not overtake
+  double quantum_s = 2.0;       // that a request runs at least before it gives way
+  Bytes host_bytes = 0;         // of host memory, for sequences that are in no slot
   std::filesystem::path spill_dir;
   Bytes spill_bytes = 0;
   StreamPolicy streaming;

@@ -244,6 +244,18 @@ class StreamLab:
     def plan(self) -> StreamPlan: ...
     def counters(self) -> dict[str, float]: ...
 
+class DeterminismReport:
+    @property
+    def same_in_batch(self) -> list[bool]: ...
+    @property
+    def same_in_chunks(self) -> bool: ...
+    @property
+    def tokens_compared(self) -> int: ...
+
+def measure_determinism(
+    path: str, device: str, spec: ContextSpec, threads: int, largest: int, steps: int
+) -> DeterminismReport: ...
+
 class Sampling:
     def __init__(self) -> None: ...
     @property
@@ -381,7 +393,6 @@ class Engine:
         max_slots: int,
         patience_s: float,
         quantum_s: float,
-        deterministic_batch: int,
         host_bytes: int | None,
         spill_dir: str,
         spill_bytes: int,
@@ -403,6 +414,7 @@ class Engine:
         session: str,
         mode: str,
         max_unread: int,
+        exact_batch: int,
         truncate: bool = False,
     ) -> Request: ...
     def job(self, id: str, model: str, context: ContextSpec, aged: bool) -> Job: ...

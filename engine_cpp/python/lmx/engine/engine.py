@@ -13,6 +13,7 @@ from lmx.engine import _core
 from lmx.engine._log import forward_logs
 from lmx.engine.answers import Reading
 from lmx.engine.conversation import Message, ToolChoice, ToolSpec
+from lmx.engine.determinism import Proofs
 from lmx.engine.embedding import (
     DEFAULT_N_CTX,
     EmbeddingRequest,
@@ -64,6 +65,9 @@ class Engine:
     the device where that is given. ``copy_limit`` (bytes/s, CPU only) slows the copies down, as a
     stand-in for the bus to a GPU.
 
+    ``determinism_file`` holds what `lmx doctor --determinism` has proven: so many deterministic
+    requests of a model may share a decode.
+
     Thread-safe. Close it, or use it as a context manager.
     """
 
@@ -76,7 +80,7 @@ class Engine:
         max_slots: int = 8,
         patience_s: float = 1.0,
         quantum_s: float = 2.0,
-        deterministic_batch: int = 1,
+        determinism_file: StrPath | None = None,
         host_bytes: int | None = None,
         spill_dir: StrPath | None = None,
         spill_bytes: int = 16 * 2**30,
@@ -91,23 +95,22 @@ class Engine:
             raise InvalidRequest("threads and max_slots must be 1 or more")
         if not 0 <= (host_bytes or 0) < 2**64 or not 0 <= spill_bytes < 2**64:
             raise InvalidRequest("host_bytes and spill_bytes must be 0 or more")
-        if not 0 < deterministic_batch < 2**31:
-            raise InvalidRequest("deterministic_batch must be 1 or more")
         self._device = device
+        threads = max(1, cpu_count() - 1) if threads is None else threads
         self._core = _core.Engine(
             device,
             cap_bytes,
-            max(1, cpu_count() - 1) if threads is None else threads,
+            threads,
             max_slots,
             patience_s,
             quantum_s,
-            deterministic_batch,
             host_bytes,
             "" if spill_dir is None else os.fspath(spill_dir),
             spill_bytes,
             stream_policy(streaming, resident_layers, stream_slots),
             _core.CopyOptions(bytes_per_s=copy_limit or 0.0),
         )
+        self._proofs = Proofs(determinism_file, _core.device_name(device), threads)
         # The engine's thread must not outlive the interpreter.
         self._close_at_exit = _closer(self._core)
         atexit.register(self._close_at_exit)
@@ -193,6 +196,7 @@ class Engine:
             encodable(session or ""),
             mode,
             max_unread,
+            self._proofs.batch(info.path, kv_type, flash_attn) if mode == "deterministic" else 1,
         )
         forward_logs()
         reading = None
@@ -255,7 +259,7 @@ class Engine:
                 requests += [
                     self._core.submit(
                         *(info.path, text, 1, spec, Sampling(seed=0).to_core(), [], deadline_s),
-                        *(None, [], None, "", "throughput", 1, truncate),
+                        *(None, [], None, "", "throughput", 1, 1, truncate),
                     )
                 ]
         except BaseException:
