@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lmx.engine import Engine, Request, Sampling, estimate
+from lmx.engine import Cancelled, Engine, Request, Sampling, estimate
 from tests.engine.conftest import N_CTX, MakeEngine
 
 MIB = 2**20
@@ -88,3 +88,29 @@ def test_a_reader_that_does_not_read_holds_up_only_itself(
     pieces += list(slow)
     assert slow.result().text == "".join(pieces)
     assert slow.result().completion_tokens == TOKENS
+
+
+def test_a_stream_goes_on_while_another_model_is_loaded(
+    model: Path, larger_model: Path, make_engine: MakeEngine, endless: Sampling
+) -> None:
+    engine = make_engine()
+    stream = submit(engine, model, endless, "Once upon a time", 400)
+    assert stream.poll(timeout=60)
+    other = submit(engine, larger_model, endless, "Hello", 1)
+    meanwhile = 0
+    while other.phase in ("queued", "loading"):
+        meanwhile += 1 if stream.poll(timeout=0.02) else 0
+    stream.cancel()
+    assert meanwhile > 1
+    assert other.result().completion_tokens == 1
+
+
+def test_closing_ends_a_load(model: Path, make_engine: MakeEngine, endless: Sampling) -> None:
+    engine = make_engine()
+    request = submit(engine, model, endless, "Once upon a time", 5)
+    while request.phase == "queued":
+        request.poll(timeout=0.001)
+    engine.close()
+    with pytest.raises(Cancelled):
+        request.result()
+    assert engine.snapshot()["used"] == 0

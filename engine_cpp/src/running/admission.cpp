@@ -35,6 +35,7 @@ bool Scheduler::carry_out(std::vector<Decision> decisions, Lock& lock) {
       return std::to_string(waiting.spec().id);
     });
     if (found == queue_.end()) continue;
+    if (loading_ && starts(decision.verdict) && !open_context(*found)) continue;
     Waiting waiting = std::move(*found);
     queue_.erase(found);
     if (decision.verdict == Verdict::never) {
@@ -142,6 +143,16 @@ std::vector<Resident> Scheduler::residents() const {
                    .idle_s = seconds_between(context->last_used(), now),
                    .reload_s = context->build_s(),
                    .free_slots = context->free_slots()});
+  }
+  if (loading_) {
+    const RequestSpec& spec = loading_->waiting.spec();
+    all.push_back({.id = spec.model_id, .bytes = ledger_.held(spec.model_id), .running = true});
+    all.push_back({.id = loading_->id,
+                   .upon = {spec.model_id},
+                   .serves = context_key(spec.context),
+                   .bytes = ledger_.held(loading_->id),
+                   .running = true,
+                   .free_slots = loading_->build.n_seq - 1});
   }
   return all;
 }

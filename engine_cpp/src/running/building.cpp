@@ -8,7 +8,7 @@
 namespace lmx {
 namespace {
 
-constexpr Bytes kSmallCache = Bytes{512} << 20;
+constexpr Bytes kSmallCache = Bytes{256} << 20;
 
 std::string loaded_as(const ResidentModel& model) {
   std::string text = "in " + std::to_string(model.load_s) + " s";
@@ -64,13 +64,14 @@ Footprint Scheduler::needs_of(const RequestSpec& spec, std::uint32_t n_seq) cons
 }
 
 // Numbers of slots with their needs, best first. More than are waiting for one, so that later
-// requests can join without a context of their own, as long as the cache stays small beside what
-// is free and beside the weights.
+// requests can join without a context of their own, and sessions stay in them: as long as the cache
+// takes no more than an eighth of what is free, which others may come for, and than half of the
+// weights, beside which it then costs little to have been wrong.
 std::vector<Scheduler::Build> Scheduler::whole_builds(const RequestSpec& spec,
                                                       std::uint32_t waiting, Bytes free) const {
   std::vector<Build> choices;
   std::uint32_t n_seq = std::min(waiting, options_.max_slots);
-  const Bytes generous = std::min(free / 4, std::max(spec.needs.weights, kSmallCache));
+  const Bytes generous = std::min(free / 8, std::max(spec.needs.weights / 2, kSmallCache));
   for (std::uint32_t more = options_.max_slots; more > n_seq; more /= 2) {
     if (more * spec.needs.kv > generous) continue;
     choices.push_back({more, needs_of(spec, more), std::nullopt});
@@ -118,55 +119,97 @@ bool Scheduler::reserve(const RequestSpec& spec, const std::string& context, con
   return false;
 }
 
-// False when the bytes are not there. True when the request has started, or has failed for good.
+// False when the bytes are not there. Weights are loaded by a thread of their own, so that what
+// runs goes on meanwhile; the request has its context when finish_loading() finds it done.
 bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lock) {
-  const std::shared_ptr<Request> request = waiting.request;
-  const RequestSpec& spec = request->spec();
-  std::shared_ptr<ResidentModel> model = models_.find(spec.model_id);
+  const RequestSpec& spec = waiting.spec();
   const std::string id = "context " + std::to_string(contexts_made_ + 1);
   if (!reserve(spec, id, build)) return false;
   contexts_made_ += 1;
-
-  const bool load = !model;
-  ContextSpec context_spec = spec.context;
-  context_spec.n_seq = build.n_seq;
-  std::unique_ptr<Context> context;
-  std::exception_ptr error;
-  lock.unlock();
-  try {
-    if (load) {
-      std::optional<Streaming> streaming;
-      if (build.plan) streaming = Streaming{spec.layers, *build.plan, options_.copies};
-      model = ModelStore::load(spec.model_id, spec.model->identity(), options_.device, streaming,
-                               [&] { return !closing_ && !request->cancelled(); });
-    }
-    context = std::make_unique<Context>(id, model, context_spec, ContextOptions{options_.threads});
-    if (!options_.device.is_cpu) context->warm_up();
-  } catch (...) {
-    error = std::current_exception();
-    context.reset();
-  }
-  lock.lock();
-  if (load && model) {
-    note("load", model->id, ledger_.held(model->id), loaded_as(*model));
-    models_.add(model);
-  } else if (load) {
-    ledger_.release(spec.model_id);
-    host_->release(spec.model_id);
-  }
-  if (error) {
-    ledger_.release(id);
-    changed_ = true;
-    request->fail(error);
+  auto loading = std::make_unique<Loading>(id, std::move(waiting), build);
+  loading->model = models_.find(spec.model_id);
+  if (!loading->model) {
+    loading_ = std::move(loading);
+    loading_->thread = std::thread([this, one = loading_.get(), signal = signal_] {
+      construct(*one);
+      one->done = true;
+      signal->raise();
+    });
     return true;
   }
-  note("context", id, build.needs.context(),
-       std::to_string(build.n_seq) + " x " + std::to_string(context_spec.n_ctx) + " tokens on " +
-           std::filesystem::path(model->id).filename().string());
-  true_up(*context);
-  contexts_.push_back(std::move(context));
-  place(std::move(waiting), *contexts_.back(), lock);
+  loading->reused = true;
+  lock.unlock();
+  construct(*loading);
+  lock.lock();
+  finish(std::move(loading), lock);
   return true;
+}
+
+// Allocates what has been reserved. Any thread; touches nothing of the scheduler's but options.
+void Scheduler::construct(Loading& loading) {
+  const std::shared_ptr<Request> request = loading.waiting.request;
+  const RequestSpec& spec = request->spec();
+  ContextSpec context_spec = spec.context;
+  context_spec.n_seq = loading.build.n_seq;
+  try {
+    if (!loading.model) {
+      std::optional<Streaming> streaming;
+      if (loading.build.plan) {
+        streaming = Streaming{spec.layers, *loading.build.plan, options_.copies};
+      }
+      loading.model =
+          ModelStore::load(spec.model_id, spec.model->identity(), options_.device, streaming,
+                           [&] { return !closing_ && !request->cancelled(); });
+    }
+    loading.context = std::make_unique<Context>(loading.id, loading.model, context_spec,
+                                                ContextOptions{options_.threads});
+    if (!options_.device.is_cpu) loading.context->warm_up();
+  } catch (...) {
+    loading.error = std::current_exception();
+    loading.context.reset();
+  }
+}
+
+void Scheduler::finish_loading(Lock& lock) {
+  if (!loading_ || !loading_->done) return;
+  loading_->thread.join();
+  finish(std::exchange(loading_, nullptr), lock);
+}
+
+void Scheduler::finish(std::unique_ptr<Loading> loading, Lock& lock) {
+  const std::shared_ptr<Request> request = loading->waiting.request;
+  changed_ = true;
+  if (!loading->reused && loading->model) {
+    note("load", loading->model->id, ledger_.held(loading->model->id), loaded_as(*loading->model));
+    models_.add(loading->model);
+  } else if (!loading->reused) {
+    ledger_.release(request->spec().model_id);
+    host_->release(request->spec().model_id);
+  }
+  if (loading->error) {
+    ledger_.release(loading->id);
+    request->fail(loading->error);
+    return;
+  }
+  Context& context = *contexts_.emplace_back(std::move(loading->context));
+  note("context", loading->id, loading->build.needs.context(),
+       std::to_string(context.spec().n_seq) + " x " + std::to_string(context.spec().n_ctx) +
+           " tokens on " + std::filesystem::path(context.model().id).filename().string());
+  true_up(context);
+  place(std::move(loading->waiting), context, lock);
+}
+
+// At the end of the engine. The load notices that and gives up.
+void Scheduler::abandon_loading(Lock& lock) {
+  if (!loading_) return;
+  lock.unlock();
+  loading_->thread.join();
+  lock.lock();
+  const std::unique_ptr<Loading> loading = std::exchange(loading_, nullptr);
+  ledger_.release(loading->id);
+  ledger_.release(loading->waiting.spec().model_id);
+  host_->release(loading->waiting.spec().model_id);
+  loading->waiting.request->fail(std::make_exception_ptr(Cancelled("the engine was closed")));
 }
 
 // Books what the library really allocated, which can only differ if an estimate was wrong or a

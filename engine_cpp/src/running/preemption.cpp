@@ -54,6 +54,7 @@ std::vector<Resident> Scheduler::residents_but_preemptible() const {
 // Suspends what stands in the way of the first request that has waited too long for it. True when
 // that was done: it can start now.
 bool Scheduler::make_way(Lock& lock) {
+  if (loading_) return false;  // it is what somebody waits for, or will be in the way of it soon
   const std::vector<Job> jobs = queued_jobs();
   const std::vector<Decision> now = plan(capacity(), residents(), jobs);
   for (std::size_t i = 0; i < jobs.size(); ++i) {

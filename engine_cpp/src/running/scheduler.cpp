@@ -84,6 +84,7 @@ void Scheduler::run() {
     refuse_ended_requests();
     if (!to_forget_.empty()) forget_parked();
     fetch_for_new();
+    finish_loading(lock);
     if (files_changed_.exchange(false)) fetched();
     const bool look = time_to_look();
     if (changed_ || look || (!anything_runnable() && anybody_waits())) {
@@ -216,6 +217,7 @@ void Scheduler::account_streaming(ResidentModel& model) {
 
 void Scheduler::fail_everything(Lock& lock) {
   const auto error = std::make_exception_ptr(Cancelled("the engine was closed"));
+  abandon_loading(lock);
   std::vector<Ending> endings;
   for (const auto& context : contexts_) {
     std::ranges::move(context->fail_all(error), std::back_inserter(endings));

@@ -148,6 +148,22 @@ class Scheduler {
     std::optional<StreamPlan> plan;
   };
 
+  // A context in the making, and weights where they are not there yet. Until it is `done` it
+  // belongs to the thread that constructs it.
+  struct Loading {
+    Loading(std::string name, Waiting who, Build what)
+        : id(std::move(name)), waiting(std::move(who)), build(std::move(what)) {}
+    const std::string id;
+    Waiting waiting;
+    const Build build;
+    bool reused = false;  // the weights were there
+    std::shared_ptr<ResidentModel> model;
+    std::unique_ptr<Context> context;
+    std::exception_ptr error;
+    std::atomic<bool> done = false;
+    std::thread thread;
+  };
+
   void place(Waiting waiting, Context& context, Lock& lock);
   bool time_to_look();
   bool may_be_suspended(const Context& context, const Slot& slot) const;
@@ -164,6 +180,10 @@ class Scheduler {
   void build(Waiting waiting, const Decision& decision, Lock& lock);
   void queue_again(Waiting waiting);
   bool reserve(const RequestSpec& spec, const std::string& context, const Build& build);
+  void construct(Loading& loading);
+  void finish_loading(Lock& lock);
+  void finish(std::unique_ptr<Loading> loading, Lock& lock);
+  void abandon_loading(Lock& lock);
   bool reserve_and_build(Waiting& waiting, const Build& build, Lock& lock);
   std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
   Footprint needs_of(const RequestSpec& spec, std::uint32_t n_seq) const;
@@ -207,6 +227,7 @@ class Scheduler {
   Totals totals_;
   RecentWork recent_;
   std::optional<Clock::time_point> stepped_at_;  // end of the last decode, if one follows it
+  std::unique_ptr<Loading> loading_;             // weights that are on their way; one at a time
   std::uint64_t contexts_made_ = 0;
   Clock::time_point next_look_{};
   bool changed_ = false;  // something that may let a waiting request start
