@@ -98,8 +98,13 @@ def measure_determinism(path: Path, device: str, proofs: Path) -> dict[str, Any]
     )
 
 
-def _need(estimate: dict[str, int]) -> Need:
-    return Need(estimate["weights_bytes"], estimate["kv_bytes"], estimate["compute_bytes"])
+def _need(estimate: dict[str, Any]) -> Need:
+    return Need(
+        estimate["weights_bytes"],
+        estimate["kv_bytes"],
+        estimate["compute_bytes"],
+        estimate["streamed_bytes"],
+    )
 
 
 def _ask(arguments: Sequence[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
             "LMX_VRAM_CAP": "400MiB",
             "LMX_KV_RAM": "2GiB",
             "LMX_KV_DISK": "0",
+            "LMX_STREAMING": "off",
             "LMX_WORKFLOWS": "review, flows/book.py ,",
             "LMX_WORKER_SLOTS": "4",
         }
@@ -30,6 +31,7 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
     assert settings.api_port == 8080
     assert settings.vram_cap == 400 << 20
     assert (settings.kv_ram, settings.kv_disk) == (2 << 30, 0)
+    assert settings.streaming == "off"
     assert settings.workflow_modules == ("review", "flows/book.py")
     assert settings.worker_slots == 4
 
@@ -62,6 +64,7 @@ def test_a_shorter_lease_brings_its_heartbeat_with_it(tmp_path: Path) -> None:
         ("LMX_VRAM_CAP", "lots", "such as 400MiB"),
         ("LMX_VRAM_CAP", "0", "more than 0 bytes"),
         ("LMX_KV_RAM", "much", "such as 400MiB"),
+        ("LMX_STREAMING", "maybe", "one of auto, off, always"),
         ("LMX_LEASE_S", "-3", "above 0"),
         ("LMX_LEASE_S", "nan", "above 0"),
         ("LMX_WORKER_SLOTS", "0", "whole number from 1 to 1024"),

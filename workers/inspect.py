@@ -54,14 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _model(asked: argparse.Namespace) -> dict[str, Any]:
-    from lmx.engine import chat_features, estimate, inspect_model
+    from lmx.engine import chat_features, estimate, inspect_model, least_streamed
 
     info = inspect_model(asked.file, sha256=asked.hash)
     lengths = sorted({min(n_ctx, info.n_ctx_train) for n_ctx in asked.n_ctx})
     return {
         "info": {**asdict(info), **asdict(chat_features(info))},
         "needs": {
-            str(n_ctx): asdict(estimate(info.path, n_ctx, device=asked.device)) for n_ctx in lengths
+            str(n_ctx): {
+                **asdict(estimate(info.path, n_ctx, device=asked.device)),
+                "streamed_bytes": least_streamed(info.path, n_ctx, device=asked.device),
+            }
+            for n_ctx in lengths
         },
     }
 

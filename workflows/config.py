@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import platformdirs
 
@@ -14,6 +14,7 @@ from lmx.workflows.errors import ConfigError
 from lmx.workflows.units import parse_bytes
 
 DETERMINISM_FILE = "determinism.json"  # in the home: what `lmx doctor --determinism` has proven
+Streaming = Literal["auto", "off", "always"]
 
 
 def default_home() -> Path:
@@ -39,6 +40,7 @@ class Settings:
     vram_cap: int | None = None
     kv_ram: int | None = None
     kv_disk: int = 16 << 30  # of files in the home; 0: none
+    streaming: Streaming = "auto"
     workflow_modules: tuple[str, ...] = ()
     worker_slots: int = 16
     lease_s: float = 10.0
@@ -83,6 +85,13 @@ def _memory(value: str) -> int:
     return size
 
 
+def _streaming(value: str) -> Streaming:
+    for mode in get_args(Streaming):
+        if value == mode:
+            return cast(Streaming, mode)
+    raise ValueError(f"expected one of {', '.join(get_args(Streaming))}")
+
+
 def _modules(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
@@ -95,6 +104,7 @@ _PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "vram_cap": ("LMX_VRAM_CAP", _memory),
     "kv_ram": ("LMX_KV_RAM", parse_bytes),
     "kv_disk": ("LMX_KV_DISK", parse_bytes),
+    "streaming": ("LMX_STREAMING", _streaming),
     "workflow_modules": ("LMX_WORKFLOWS", _modules),
     "worker_slots": ("LMX_WORKER_SLOTS", _whole(1, 1024)),
     "lease_s": ("LMX_LEASE_S", _seconds),

@@ -16,16 +16,26 @@ Connection = psycopg.Connection[Any]
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The device memory that one context of a model takes, in bytes."""
+    """The device memory that one context of a model takes, in bytes.
+
+    `streamed` is the least it can do with, its layers streamed from host memory; None where they
+    cannot be, or nobody has asked.
+    """
 
     weights: int
     kv: int
     compute: int
+    streamed: int | None = None
 
     @property
     def total(self) -> int:
         """All three together."""
         return self.weights + self.kv + self.compute
+
+    @property
+    def least(self) -> int:
+        """The smallest device that could run it, in whatever way."""
+        return self.total if self.streamed is None else min(self.total, self.streamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +164,21 @@ def remove_model(conn: Connection, name: str) -> None:
 def refuse_oversized(conn: Connection, model: Model, n_ctx: int, cap: int | None) -> None:
     """Raise NeverFitsError if no device could ever hold one context of the model.
 
-    The devices of live GPU workers decide; without any, `cap` does, where given.
+    The devices of live GPU workers decide; without any, `cap` does, where given. A model that
+    could be streamed is let through: the worker knows whether it may be.
     """
-    needs = model.need(n_ctx)
-    if needs is None and model.needs:
+    known = model.needs.get(n_ctx)
+    if known is None:
         # A longer context never needs less: a measured shorter one is a safe lower bound.
-        shorter = [need.total for length, need in model.needs.items() if length < n_ctx]
-        needs = max(shorter, default=None)
-    if needs is None:
+        shorter = [need for length, need in model.needs.items() if length < n_ctx]
+        known = max(shorter, key=lambda need: need.least, default=None)
+    if known is None:
         return
     device = _roomiest_device(conn)
     if device is None:
         device = (cap, cap) if cap is not None else None
-    if device is not None and needs > device[0]:
-        raise NeverFitsError(needs, *device)
+    if device is not None and known.least > device[0]:
+        raise NeverFitsError(known.total, *device)
 
 
 def _roomiest_device(conn: Connection) -> tuple[int, int] | None:
@@ -191,19 +202,25 @@ def _what_exists(conn: Connection) -> str:
     return f"known are {', '.join(row[0] for row in rows)}"
 
 
-def _as_json(need: Need) -> dict[str, int]:
+def _as_json(need: Need) -> dict[str, int | None]:
     return {
         "weights_bytes": need.weights,
         "kv_bytes": need.kv,
         "compute_bytes": need.compute,
         "total_bytes": need.total,
+        "streamed_bytes": need.streamed,
     }
 
 
 def _model(row: Sequence[Any]) -> Model:
     name, path, sha256, size_bytes, n_ctx, price_in, price_out, info, needs, added_at = row
     measured = {
-        int(length): Need(need["weights_bytes"], need["kv_bytes"], need["compute_bytes"])
+        int(length): Need(
+            need["weights_bytes"],
+            need["kv_bytes"],
+            need["compute_bytes"],
+            need.get("streamed_bytes"),
+        )
         for length, need in needs.items()
     }
     return Model(

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.engine import booked, chat, decode, loading, overhead, swap, table, three_models
+from benchmarks.engine import (
+    booked,
+    chat,
+    decode,
+    loading,
+    overhead,
+    streaming,
+    swap,
+    table,
+    three_models,
+)
 from benchmarks.engine.settings import Settings
 from benchmarks.engine.yardsticks import Yardsticks, build
 
@@ -18,6 +28,7 @@ _MEASUREMENTS: dict[str, Callable[[Settings, Yardsticks], list[table.Row]]] = {
     "decode": decode.measure,
     "chat": chat.measure,
     "swap": swap.measure,
+    "streaming": streaming.measure,
     "three-models": three_models.measure,
     "bytes": booked.measure,
     "overhead": overhead.measure,

@@ -14,6 +14,7 @@ from lmx.engine import (
     stream_needs,
 )
 from tests.engine.conftest import N_CTX, MakeEngine
+from tests.support.tiny import write_tiny_model
 
 GREEDY = Sampling(temperature=0)
 PROMPTS = ["The capital of France is", "One, two, three,", "A list of fruits:", "Water boils at"]
@@ -121,6 +122,16 @@ def test_a_request_on_a_streamed_model_can_be_cancelled(
     next(iter(running))
     running.cancel()
     assert texts(engine, model)[0]
+
+
+def test_a_model_that_cannot_be_streamed_is_refused_with_the_reason(
+    tmp_path: Path, make_engine: MakeEngine
+) -> None:
+    tiny = write_tiny_model(tmp_path / "tiny.gguf", "llama", layers=1)
+    assert stream_needs(tiny, device="cpu") is None
+    engine = make_engine(cap_bytes=estimate(tiny, n_ctx=256, device="cpu").total_bytes - 1)
+    with pytest.raises(NeverFits, match="not to be streamed: it has fewer than two layers"):
+        engine.submit(model=tiny, prompt="Hi", n_ctx=256)
 
 
 def test_a_cap_below_the_slots_is_refused(model: Path, tight: int) -> None:

@@ -166,7 +166,7 @@ def test_a_call_that_was_queued_before_the_device_shrank_fails_with_the_numbers(
     client: Client, small: Model, start_worker: StartWorker
 ) -> None:
     task = client.generate(model="small", prompt="Hello", **CALL)
-    start_worker(need(small) // 2)
+    start_worker(need(small) // 4)
     view = client.wait(task, WAIT_S)
     assert view.state == "failed"
     assert view.error is not None

@@ -107,6 +107,7 @@ def _open_engine(settings: Settings, slots: int) -> Engine:
             spill_dir=settings.home / "sessions" if settings.kv_disk else None,
             spill_bytes=settings.kv_disk,
             determinism_file=settings.home / DETERMINISM_FILE,
+            streaming=settings.streaming,
         )
     except EngineError as error:
         raise ConfigError(

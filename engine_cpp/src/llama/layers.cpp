@@ -146,7 +146,8 @@ LayerMap map_layers(llama_model* model, const Device& device) {
   for (const Numbered& layer : all) layered += bytes_of(layer.tensors);
   if (map.layers.size() < 2 || streamable < layered / 2) {
     map.layers.clear();
-    map.refusal = "its graph does not show where a layer ends";
+    map.refusal = all.size() < 2 ? "it has fewer than two layers"
+                                 : "its graph does not show where a layer ends";
   }
   return map;
 }

@@ -159,7 +159,12 @@ Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) con
 }
 
 ModelLayers DryModel::layers(const Device& device, Bytes weights) const {
-  ModelLayers layers{.map = map_layers(model_.get(), device)};
+  ModelLayers layers;
+  try {
+    layers.map = map_layers(model_.get(), device);
+  } catch (const Error& error) {
+    layers.map.refusal = error.what();
+  }
   layers.sizes = layer_sizes(model_.get(), layers.map, device, weights);
   return layers;
 }

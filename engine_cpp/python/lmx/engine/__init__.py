@@ -37,6 +37,7 @@ from lmx.engine.planning import (
     Resident,
     StreamNeeds,
     fits_cap,
+    least_streamed,
     plan,
     stream_needs,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "file_sha256",
     "fits_cap",
     "inspect_model",
+    "least_streamed",
     "measure",
     "plan",
     "quantize",

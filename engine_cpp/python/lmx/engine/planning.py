@@ -243,6 +243,21 @@ def stream_needs(
     )
 
 
+def least_streamed(
+    model: StrPath, n_ctx: int = 2048, n_seq: int = 1, kv_type: str = "f16", *, device: str = "auto"
+) -> int | None:
+    """The least bytes of the device that such a context can do with, as many layers as possible
+    streamed; None where they cannot be. Raises ModelFileError or InvalidRequest.
+    """
+    stream = stream_needs(model, device=device)
+    if stream is None:
+        return None
+    needs = estimate(model, n_ctx, n_seq, kv_type, device=device)
+    slots = min(stream.slots, len(stream.layer_bytes))
+    weights = stream.fixed_bytes + slots * stream.slot_bytes
+    return weights + needs.kv_bytes + needs.compute_bytes
+
+
 def stream_policy(mode: str, resident_layers: int | None, slots: int) -> _core.StreamPolicy:
     """The compiled part's form. Raises InvalidRequest."""
     if resident_layers is not None and not 0 <= resident_layers < 2**32:
