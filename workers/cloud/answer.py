@@ -1,10 +1,13 @@
 """What a provider is asked, and what it answers: one form for all of them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from lmx.workflows.providers.pricing import Tokens
+
+_CHOICES: Final = ("auto", "none", "required")
 
 FinishReason = Literal["stop", "length", "tool_calls", "refusal"]
 
@@ -24,6 +27,11 @@ class Question:
         messages = call.get("messages") or [{"role": "user", "content": call["prompt"]}]
         known = ("model", "messages", "prompt", "max_tokens", "account")
         options = {name: value for name, value in call.items() if name not in known}
+        if isinstance(options.get("tools"), str):  # kept as text, which keeps their order
+            options["tools"] = json.loads(options["tools"])
+        if options.get("tool_choice", "auto") not in _CHOICES:
+            function = {"name": options["tool_choice"]}
+            options["tool_choice"] = {"type": "function", "function": function}
         return cls(call["model"], messages, call["max_tokens"], options)
 
 

@@ -1,0 +1,91 @@
+"""A task's call in each provider's words: turns, tools, files, forms."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lmx.workers.cloud.answer import Question
+from lmx.workers.cloud.errors import ProviderError
+from lmx.workers.cloud.words_anthropic import for_anthropic
+from lmx.workers.cloud.words_gemini import config, contents
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Bern"}'},
+}
+TURNS = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "How is Bern?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+    {"role": "user", "content": "And now?"},
+]
+
+
+def question(**call: Any) -> Question:
+    return Question.read({"model": "m", "max_tokens": 9, "messages": TURNS, **call})
+
+
+def test_anthropic_hears_turns_tools_and_their_results() -> None:
+    request = for_anthropic(question(tools=json.dumps([WEATHER]), tool_choice="weather"))
+    assert request["system"] == [{"type": "text", "text": "Be brief."}]
+    assert [turn["role"] for turn in request["messages"]] == ["user", "assistant", "user"]
+    used = {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Bern"}}
+    assert request["messages"][1]["content"] == [used]
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "sunny"}
+    assert request["messages"][2]["content"] == [result, {"type": "text", "text": "And now?"}]
+    assert request["tools"][0]["input_schema"] == WEATHER["function"]["parameters"]  # type: ignore[index]
+    assert request["tool_choice"] == {"type": "tool", "name": "weather"}
+
+
+def test_gemini_hears_turns_tools_and_their_results() -> None:
+    asked = question(tools=json.dumps([WEATHER]), tool_choice="required")
+    turns = contents(asked)
+    assert [turn["role"] for turn in turns] == ["user", "model", "user"]
+    called = {"function_call": {"name": "weather", "args": {"city": "Bern"}}}
+    assert turns[1]["parts"] == [called]
+    answered = {"function_response": {"name": "weather", "response": {"result": "sunny"}}}
+    assert turns[2]["parts"] == [answered, {"text": "And now?"}]
+    settings = config(asked)
+    assert settings["system_instruction"] == "Be brief."
+    assert settings["tool_config"] == {"function_calling_config": {"mode": "ANY"}}
+    assert settings["automatic_continuation"] is False
+
+
+def test_a_schema_holds_the_answer_s_form() -> None:
+    asked = question(json_schema='{"type": "object"}')
+    assert for_anthropic(asked)["output_config"]["format"]["schema"] == {"type": "object"}
+    assert config(asked)["response_json_schema"] == {"type": "object"}
+
+
+def test_images_go_by_reference_or_inline() -> None:
+    parts = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+    ]
+    asked = question(messages=[{"role": "user", "content": parts}])
+    sources = [block.get("source") for block in for_anthropic(asked)["messages"][0]["content"]]
+    assert sources[1] == {"type": "url", "url": "https://example.org/a.png"}
+    assert sources[2] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    assert contents(asked)[0]["parts"][2] == {
+        "inline_data": {"mime_type": "image/png", "data": b"hi"}
+    }
+
+
+def test_what_no_provider_understands_is_refused() -> None:
+    asked = question(messages=[{"role": "user", "content": [{"type": "smell"}]}])
+    with pytest.raises(ProviderError, match="'smell' cannot be sent"):
+        for_anthropic(asked)
+    with pytest.raises(ProviderError, match="'smell' cannot be sent"):
+        contents(asked)
