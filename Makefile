@@ -49,6 +49,7 @@ fuzz: .venv ## Hostile bytes for what reads files, for FUZZ_SECONDS each (needs 
 	    mkdir -p build/fuzz/corpus/$${fuzzer##*/} && \
 	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 	      -artifact_prefix=build/fuzz/ build/fuzz/corpus/$${fuzzer##*/}; done'
+	$(BIN)/python -m tests.support.fuzz_models --seconds $(FUZZ_SECONDS) --keep engine_cpp/build/fuzz
 
 lint: .venv types imports ## Style, types, import contracts, C++ format
 	$(BIN)/ruff check $(SOURCES)

@@ -12,11 +12,17 @@ namespace nb = nanobind;
 namespace lmx {
 namespace {
 
+// Messages quote model files, which may say anything.
+nb::object readable(const std::string& text) {
+  return nb::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+}
+
 template <typename... Args>
-void raise(const char* class_name, const Args&... args) {
+void raise(const char* class_name, const std::string& message, const Args&... args) {
   try {
     const nb::object type = nb::module_::import_("lmx.engine.errors").attr(class_name);
-    const nb::object error = type(args...);
+    const nb::object error = type(readable(message), args...);
     PyErr_SetObject(type.ptr(), error.ptr());
   } catch (nb::python_error& failure) {
     failure.restore();
@@ -29,6 +35,8 @@ void translate(const std::exception_ptr& error, void*) {
   } catch (const NeverFits& e) {
     const Denial& numbers = e.numbers();
     raise("NeverFits", std::string(e.what()), numbers.needs, numbers.cap, numbers.free);
+  } catch (const OutOfMemory& e) {
+    raise("OutOfMemory", std::string(e.what()));
   } catch (const ModelFileError& e) {
     raise("ModelFileError", std::string(e.what()));
   } catch (const PromptTooLong& e) {
@@ -65,12 +73,13 @@ void bind_errors(nb::module_& module) {
   module.def(
       "drain_logs",
       [] {
-        std::vector<std::pair<int, std::string>> lines;
-        for (LogLine& line : drain_logs()) {
-          lines.emplace_back(python_level(line.level), std::move(line.text));
+        nb::list lines;
+        for (const LogLine& line : drain_logs()) {
+          lines.append(nb::make_tuple(python_level(line.level), readable(line.text)));
         }
         return lines;
       },
+      nb::sig("def drain_logs() -> list[tuple[int, str]]"),
       "The log lines since the last call, as (logging level, text).");
 }
 

@@ -1,5 +1,9 @@
 #include "lmx/llama/heap.hpp"
 
+#include <sys/mman.h>
+
+#include "lmx/base/errors.hpp"
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -14,7 +18,9 @@ constexpr Bytes kToken = 184;
 
 constexpr Bytes kContext = Bytes{4} << 20;
 constexpr Bytes kLayer = Bytes{64} << 10;
-constexpr Bytes kCell = 64;       // of the cache: position, sequences
+constexpr Bytes kCell = 64;                    // of the cache: position, sequences
+constexpr Bytes kGraph = Bytes{48} << 20;      // address space for the description of a graph,
+constexpr Bytes kGraphLayer = Bytes{2} << 20;  // most of which is never touched
 constexpr Bytes kCandidate = 16;  // a token with its logit and probability, while sampling
 
 }  // namespace
@@ -30,6 +36,17 @@ Bytes context_heap(const llama_context* context) {
   const auto tokens = static_cast<Bytes>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
   return kContext + kLayer * static_cast<Bytes>(llama_model_n_layer(model)) +
          kCell * llama_n_ctx(context) + kCandidate * tokens * llama_n_seq_max(context);
+}
+
+void require_memory(Bytes bytes, std::uint32_t n_layers) {
+  const Bytes all = add_saturating(bytes, kGraph + kGraphLayer * n_layers);
+  void* place = mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (place == MAP_FAILED) {
+    throw OutOfMemory("the system refuses " + mib(all) +
+                      " although the ledger has them free; lower the cap or the memory limit of "
+                      "other processes");
+  }
+  munmap(place, all);
 }
 
 void return_freed_memory() {

@@ -109,6 +109,14 @@ Bytes container_limit() {
   return file >> limit ? limit : kMaxBytes;  // "max" is not a number
 }
 
+// The library tells of a refused allocation in words only.
+bool is_lack_of_memory(const std::string& reason) {
+  constexpr std::array kWords = {"insufficient memory", "bad_alloc", "to allocate",
+                                 "out of memory"};
+  return std::ranges::any_of(
+      kWords, [&](const char* words) { return reason.find(words) != std::string::npos; });
+}
+
 bool on_progress(float, void* data) {
   const auto& keep_going = *static_cast<const std::function<bool()>*>(data);
   return !keep_going || keep_going();
@@ -237,7 +245,12 @@ ModelHandle load_model(const std::string& path, const Device& device, LoadMode m
   ModelHandle model(llama_model_load_from_file(path.c_str(), params));
   if (model) return model;
   if (keep_going && !keep_going()) throw Cancelled("the load was abandoned");
-  throw ModelFileError(path + ": cannot be loaded: " + errors.reason("reason unknown"));
+  const std::string reason = errors.reason("reason unknown");
+  // A damaged file may name sizes that nobody has; only a real load is of a file that was checked.
+  if (mode == LoadMode::real && is_lack_of_memory(reason)) {
+    throw OutOfMemory(path + ": no memory for its weights: " + reason + "; lower the cap");
+  }
+  throw ModelFileError(path + ": cannot be loaded: " + reason);
 }
 
 ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int32_t threads,
@@ -267,8 +280,11 @@ ContextHandle make_context(llama_model* model, const ContextSpec& spec, std::int
   const ErrorCapture errors;
   ContextHandle context(llama_init_from_model(model, params));
   if (context) return context;
-  throw Error("no context of " + std::to_string(spec.n_seq) + " x " + std::to_string(spec.n_ctx) +
-              " tokens could be made: " + errors.reason("an allocation failed"));
+  const std::string reason = errors.reason("an allocation failed");
+  const std::string what = "no context of " + std::to_string(spec.n_seq) + " x " +
+                           std::to_string(spec.n_ctx) + " tokens could be made: " + reason;
+  if (is_lack_of_memory(reason)) throw OutOfMemory(what + "; lower the cap");
+  throw Error(what);
 }
 
 Footprint footprint(const llama_context* context, const ContextSpec& spec, const Device& device) {

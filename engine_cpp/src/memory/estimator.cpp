@@ -152,7 +152,9 @@ Footprint DryModel::footprint(const ContextSpec& spec, const Device& device) con
   ContextHandle context;
   try {
     context = make_context(model_.get(), spec, 1);
-  } catch (const Error& error) {  // nothing is allocated here, so it is no lack of memory
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {
     throw InvalidRequest(identity_.path + ": " + error.what());
   }
   return lmx::footprint(context.get(), spec, device);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lmx/base/errors.hpp"
+#include "lmx/llama/heap.hpp"
 #include "lmx/running/scheduler.hpp"
 
 namespace lmx {
@@ -152,6 +153,10 @@ void Scheduler::construct(Loading& loading) {
   ContextSpec context_spec = spec.context;
   context_spec.n_seq = loading.build.n_seq;
   try {
+    if (options_.device.is_cpu) {
+      const Footprint& needs = loading.build.needs;
+      require_memory(loading.model ? needs.context() : needs.total(), spec.model->info().n_layers);
+    }
     if (!loading.model) {
       std::optional<Streaming> streaming;
       if (loading.build.plan) {

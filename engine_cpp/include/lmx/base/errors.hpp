@@ -21,6 +21,12 @@ class ModelFileError : public Error {
   using Error::Error;
 };
 
+// The system refused memory that the ledger had free; the same may work when others have ended.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 // A parameter makes no sense; nothing was started.
 class InvalidRequest : public Error {
  public:

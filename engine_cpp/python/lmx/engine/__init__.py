@@ -18,6 +18,7 @@ from lmx.engine.errors import (
     ModelFileError,
     NeverFits,
     NoRoom,
+    OutOfMemory,
     PromptTooLong,
 )
 from lmx.engine.files import (
@@ -67,6 +68,7 @@ __all__ = [
     "ModelInfo",
     "NeverFits",
     "NoRoom",
+    "OutOfMemory",
     "Projection",
     "PromptTooLong",
     "Request",

@@ -11,6 +11,10 @@ class ModelFileError(EngineError):
     """The model file is missing, damaged, or of a kind that cannot generate text."""
 
 
+class OutOfMemory(EngineError):
+    """The system refused memory that the ledger had free: a lower cap would have made it wait."""
+
+
 class InvalidRequest(EngineError, ValueError):
     """A parameter makes no sense; nothing was started."""
 

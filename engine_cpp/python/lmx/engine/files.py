@@ -18,12 +18,13 @@ from pathlib import Path
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
-from lmx.engine.errors import ModelFileError
+from lmx.engine.errors import ModelFileError, OutOfMemory
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _SMALLEST = 24  # bytes: magic, version, number of tensors, number of metadata entries
 _PROBE_TIMEOUT_S = 300.0
+_ALONE = {"CUDA_VISIBLE_DEVICES": "", "GGML_NO_BACKTRACE": "1"}  # an abort would start a debugger
 
 StrPath = str | os.PathLike[str]
 _Identity = tuple[str, int, int, int, int]
@@ -234,7 +235,7 @@ def _probe(path: str) -> ModelInfo | str:
             capture_output=True,
             timeout=_PROBE_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+            env=os.environ | _ALONE,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -257,6 +258,8 @@ def describe(path: str) -> dict[str, object]:
         info = _core.inspect(path)
     except ModelFileError as error:
         return {"error": _printable(str(error))}
+    except OutOfMemory:  # says nothing about the file
+        raise
     except Exception as error:
         return {"error": _printable(f"{path}: cannot be used: {error}")}
     return asdict(
