@@ -51,7 +51,7 @@ def test_a_cap_that_it_can_never_fit_is_pointed_out(
 def test_an_unmeasured_context_length_is_measured_at_submission(
     registered: Lmx, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LMX_VRAM_CAP", "120MiB")
+    monkeypatch.setenv("LMX_VRAM_CAP", "160MiB")
     assert registered("enqueue", "hi").code == 0
     assert registered("enqueue", "hi", "--n-ctx", 4096).code == 3
     assert count_tasks(hands) == 1

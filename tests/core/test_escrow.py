@@ -25,7 +25,7 @@ def free() -> str:
 
 
 @worker
-def gated() -> str:
+def unhurried() -> str:
     """Cost nothing, and end when the test lets it."""
     wait_for_gate("patient")
     return "done"
@@ -34,7 +34,7 @@ def gated() -> str:
 @coordinator
 def generous(ctx: Context, ceilings: list[int]) -> list[Any]:
     """Give each child a budget; tell which the own budget refused, before and after a replay."""
-    children = [ctx.spawn(gated, budget={"usd": ceiling}) for ceiling in ceilings]
+    children = [ctx.spawn(unhurried, budget={"usd": ceiling}) for ceiling in ceilings]
     found = ctx.gather(*children, return_exceptions=True)
     told = ["refused" if isinstance(one, BudgetExceeded) else "done" for one in found]
     return [ctx.step("told", list, told), told]
