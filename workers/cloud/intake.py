@@ -20,6 +20,8 @@ from lmx.workflows.sql import statement
 
 #: Pools are not asked more often than this, in seconds: what falls due meanwhile starts together.
 _BREATH_S: Final = 0.005
+#: For so long after its time a pool is asked again: the database's clock is not quite ours.
+_LATE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,18 @@ class CloudIntake(Intake):
         super().__init__(queue, prefetch, worker_id)
         self.due_in = lambda _: None
         self._places: dict[int, Place] = {}
+        self._due: dict[int, float] = {}
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Claim what the pools let through now; what must wait stays in the queue."""
+        read = self._claim_now(conn, slots)
+        now = monotonic()
+        self._due = {pool: due for pool, due in self._due.items() if due > now - _LATE_S}
+        if self._due:
+            self.due_in(max(_BREATH_S, min(self._due.values()) - now))
+        return read
+
+    def _claim_now(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         asked = {"queue": self.queue, "worker": self._worker_id()}
         locked = conn.execute(statement("lock_pools"), asked, prepare=True)
         ids = [row[0] for row in locked.fetchall()]
@@ -108,8 +119,9 @@ class CloudIntake(Intake):
 
     def _written(self, row: PoolRow, folded: Folded, decision: Admission) -> dict[str, Any]:
         wait = decision.wait
+        self._due.pop(row.id, None)
         if wait is not None:
-            self.due_in(max(_BREATH_S, wait.seconds / row.clock_rate))
+            self._due[row.id] = monotonic() + wait.seconds / row.clock_rate
         return {
             "id": row.id,
             "state": write_state(decision.pool, folded.lowered),
