@@ -18,7 +18,7 @@ from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.headers import told_by_anthropic
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken
+from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken, retry_after
 from lmx.workers.cloud.words_anthropic import for_anthropic
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
@@ -116,20 +116,12 @@ def _refusal(error: anthropic.APIStatusError, message: str) -> ProviderError:
     if failure is Failure.INVALID and "prompt is too long" in message:
         failure = Failure.TOO_LONG
     headers = error.response.headers
-    retry_after = headers.get("retry-after")
     return ProviderError(
         failure,
         message,
-        retry_after=_seconds(retry_after),
+        retry_after=retry_after(headers),
         told=told_by_anthropic(headers),
     )
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else max(0.0, float(text))
-    except ValueError:
-        return None
 
 
 def _answer(stream: AsyncMessageStream[None]) -> Answer:

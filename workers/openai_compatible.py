@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken
+from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken, retry_after
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
 from lmx.workflows.providers.pricing import Tokens
@@ -108,9 +108,7 @@ class OpenAICompatible:
         if failure is None and (status is None or status >= 500):
             failure = Failure.OVERLOADED if "overloaded" in message else Failure.SERVER
         headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-        return ProviderError(
-            failure or Failure.INVALID, message, retry_after=_seconds(headers.get("retry-after"))
-        )
+        return ProviderError(failure or Failure.INVALID, message, retry_after=retry_after(headers))
 
 
 class _Gathered:
@@ -192,10 +190,3 @@ def _request(question: Question) -> dict[str, Any]:
         form = {"name": "answer", "schema": parsed, "strict": True}
         request["response_format"] = {"type": "json_schema", "json_schema": form}
     return request
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else max(0.0, float(text))
-    except ValueError:
-        return None

@@ -19,7 +19,7 @@ from lmx.workflows.database.failures import failure_of
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import InvalidInput, TaskFailed
-from lmx.workflows.generation import Terms
+from lmx.workflows.generation import PlannedCall, Terms
 from lmx.workflows.insertion import existing, insert, row_of
 from lmx.workflows.money import USD
 from lmx.workflows.names import EMBED, GENERATE
@@ -162,12 +162,8 @@ class Client:
                 max_tokens=max_tokens,
                 sampling=sampling,
             )
-        budgeted = bool(budget) and USD in (budget or {})
-        if budgeted:
-            generation.refuse_unaffordable(call, (budget or {})[USD])
-        options = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
-        terms = call.terms(budgeted=budgeted)
-        return self._submit(GENERATE, call.input, options, idempotency_key, terms, connection)
+        asked = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
+        return self._submit_call(GENERATE, call, asked, idempotency_key, connection)
 
     def embed(
         self,
@@ -189,12 +185,8 @@ class Client:
         """
         with self._use(connection) as conn:
             call = plan_embedding(conn, model=model, texts=texts, **options)
-        budgeted = bool(budget) and USD in (budget or {})
-        if budgeted:
-            generation.refuse_unaffordable(call, (budget or {})[USD])
-        settings = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
-        terms = call.terms(budgeted=budgeted)
-        return self._submit(EMBED, call.input, settings, idempotency_key, terms, connection)
+        asked = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
+        return self._submit_call(EMBED, call, asked, idempotency_key, connection)
 
     def enqueue_many(
         self,
@@ -246,6 +238,21 @@ class Client:
             reason = (view.error or {}).get("message", view.state)
             raise TaskFailed(f"task {task_id} ({view.name}) {view.state}: {reason}")
         return view.output
+
+    def _submit_call(
+        self,
+        name: str,
+        call: PlannedCall,
+        options: Options,
+        key: str | None,
+        connection: CallerConnection | None,
+    ) -> int:
+        """Queue a planned call of a model. Raises BudgetExceeded if it could cost too much."""
+        budget = options.budget or {}
+        if USD in budget:
+            generation.refuse_unaffordable(call, budget[USD])
+        terms = call.terms(budgeted=USD in budget)
+        return self._submit(name, call.input, options, key, terms, connection)
 
     def _submit(
         self,

@@ -61,6 +61,10 @@ class Lease:
         """The fencing token: task id and lease sequence number."""
         return self.task_id, self.seq
 
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline, never none at all; None where there is no deadline."""
+        return None if self.deadline is None else max(0.001, self.deadline - self.now())
+
     def now(self) -> float:
         """The database's time, in seconds since the epoch, as far as this process can tell."""
         return self.claimed_at + (monotonic() - self.taken)

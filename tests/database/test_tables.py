@@ -6,7 +6,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from lmx.workflows.database.connect import Database
-from lmx.workflows.database.provider_tables import metadata
+from lmx.workflows.database.tables import metadata
 
 
 def _ours(name: str | None, kind: str, _parents: object) -> bool:

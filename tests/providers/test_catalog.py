@@ -70,7 +70,7 @@ def test_several_accounts_are_several_pools(tmp_path: Path) -> None:
         name = "home"
         [[account]]
         provider = "anthropic"
-        name = "work"
+        name = "office"
         tier = 4
         key_env = "WORK_KEY"
         [account.limits.haiku]
@@ -79,7 +79,7 @@ def test_several_accounts_are_several_pools(tmp_path: Path) -> None:
     )
     haiku = found.model("claude-haiku-5-5")
     pools = [found.pool(account, haiku) for account in found.accounts_for(haiku)]
-    assert [pool.name for pool in pools] == ["anthropic/home/haiku", "anthropic/work/haiku"]
+    assert [pool.name for pool in pools] == ["anthropic/home/haiku", "anthropic/office/haiku"]
     assert [pool.limits[0]["limit"] for pool in pools] == [50, 7]
     assert len(pools[1].limits) == 1
 

@@ -72,5 +72,5 @@ class Calls:
 
 
 def _account_of(place: Place) -> str:
-    """`work` of `anthropic/work/haiku`."""
+    """The account of a pool: `default` of `anthropic/default/haiku`."""
     return place.pool.split("/", 2)[1]

@@ -1,5 +1,6 @@
 """What a broken connection means, for every SDK alike: they all speak HTTP through httpx2."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import httpx2
@@ -21,6 +22,14 @@ def broken(error: BaseException, message: str = "") -> ProviderError:
     if isinstance(cause, httpx2.TimeoutException):
         return ProviderError(Failure.HUNG, f"no answer within {SILENCE_S:.0f} s")
     return ProviderError(Failure.LOST, f"the connection broke: {reason}")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a refusal asks to wait for; None if it does not say, or not in seconds."""
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
 
 
 def _root(error: BaseException) -> BaseException:

@@ -55,7 +55,7 @@ class Embed:
             pooling=call.get("pooling"),
             n_ctx=call["n_ctx"],
             truncate=call["truncate"],
-            deadline_s=None if lease.deadline is None else max(0.001, lease.deadline - lease.now()),
+            deadline_s=lease.seconds_left(),
         )
 
 

@@ -78,7 +78,6 @@ class Generate:
         call: Mapping[str, Any] = lease.input
         bias = {int(token): float(value) for token, value in call.get("logit_bias", {}).items()}
         options = {name: call[name] for name in _SAMPLING if name in call}
-        deadline = None if lease.deadline is None else max(0.001, lease.deadline - lease.now())
         return self._engine.submit(
             model=model.path,
             prompt=call.get("prompt"),
@@ -87,7 +86,7 @@ class Generate:
             n_ctx=call.get("n_ctx", model.n_ctx),
             sampling=Sampling(**options, logit_bias=bias),
             stop=call.get("stop", ()),
-            deadline_s=deadline,
+            deadline_s=lease.seconds_left(),
             grammar=call.get("grammar"),
             json_schema=_from_text(call, "json_schema"),
             tools=_from_text(call, "tools"),

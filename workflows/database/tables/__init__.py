@@ -4,6 +4,7 @@ from lmx.workflows.database.tables.columns import FINAL_STATES, ROLES, STATES, m
 from lmx.workflows.database.tables.dramatiq import arrivals, rate_limits, results
 from lmx.workflows.database.tables.engine import devices, models, vram_holds, vram_leases
 from lmx.workflows.database.tables.money import budgets, charges, holds
+from lmx.workflows.database.tables.providers import calls, cloud_models, pool_news, pools
 from lmx.workflows.database.tables.records import checkpoints, events, memory, signals
 from lmx.workflows.database.tables.work import catalog, lanes, queues, runs, tasks, workers
 
@@ -13,9 +14,11 @@ __all__ = [
     "STATES",
     "arrivals",
     "budgets",
+    "calls",
     "catalog",
     "charges",
     "checkpoints",
+    "cloud_models",
     "devices",
     "events",
     "holds",
@@ -23,6 +26,8 @@ __all__ = [
     "memory",
     "metadata",
     "models",
+    "pool_news",
+    "pools",
     "queues",
     "rate_limits",
     "results",
