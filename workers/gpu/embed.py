@@ -1,11 +1,10 @@
 """The body of an embedding: hand the texts to the engine, return their vectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from lmx.engine import EmbeddingRequest, Embeddings, Engine
-from lmx.workers.gpu.failures import recorded
-from lmx.workers.gpu.models import LocalModels
+from lmx.engine import EmbeddingRequest, Embeddings
+from lmx.workers.gpu.calling import EngineCall
 from lmx.workers.running import Execution
 from lmx.workflows.lease import Lease
 from lmx.workflows.models import Model
@@ -15,40 +14,12 @@ _POLL_S: Final = 0.5
 _DIGITS: Final = 7  # that a number of 32 bits has
 
 
-class Embed:
-    """Embeds texts on one engine. `started` returns how long a call waited for memory."""
+class Embed(EngineCall[EmbeddingRequest]):
+    """Embeds texts on one engine."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        models: LocalModels,
-        started: Callable[[int], float],
-        freed: Callable[[], None],
-    ) -> None:
-        self._engine = engine
-        self._models = models
-        self._started = started
-        self._freed = freed
-
-    def __call__(self, execution: Execution) -> tuple[Any, dict[str, Any] | None]:
-        """Return the vectors and the usage. Raises what `Executor` records."""
-        lease = execution.task.lease
-        try:
-            with recorded(execution):
-                model = self._models.require(lease.input["model"])
-                request = self._submit(lease, model)
-                waited = self._started(lease.task_id)
-                execution.stop = lambda _: request.cancel()
-                found = _follow(execution, request, model)
-        finally:
-            self._started(lease.task_id)
-            self._freed()
-        vectors = [[float(f"{value:.{_DIGITS}g}") for value in row] for row in found.vectors]
-        return {"embeddings": vectors, "model": model.name}, _usage(found, model, waited)
-
-    def _submit(self, lease: Lease, model: Model) -> EmbeddingRequest:
+    def submit(self, lease: Lease, model: Model) -> EmbeddingRequest:
         call: Mapping[str, Any] = lease.input
-        return self._engine.submit_embedding(
+        return self.engine.submit_embedding(
             model.path,
             call["texts"],
             normalize=call["normalize"],
@@ -58,8 +29,15 @@ class Embed:
             deadline_s=lease.seconds_left(),
         )
 
+    def follow(
+        self, execution: Execution, request: EmbeddingRequest, model: Model, waited: float
+    ) -> tuple[Any, dict[str, Any]]:
+        found = _result(execution, request, model)
+        vectors = [[float(f"{value:.{_DIGITS}g}") for value in row] for row in found.vectors]
+        return {"embeddings": vectors, "model": model.name}, _usage(found, model, waited)
 
-def _follow(execution: Execution, request: EmbeddingRequest, model: Model) -> Embeddings:
+
+def _result(execution: Execution, request: EmbeddingRequest, model: Model) -> Embeddings:
     while True:
         try:
             return request.result(_POLL_S)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lmx.engine import Engine, Request, Result, Sampling, TokenLogprob, ToolCall
-from lmx.workers.gpu.failures import recorded
+from lmx.workers.gpu.calling import EngineCall
 from lmx.workers.gpu.models import LocalModels
 from lmx.workers.running import Execution
 from lmx.workflows.errors import InvalidInput
@@ -37,11 +37,10 @@ _POLL_S = 0.5
 _NEVER = -9999.0  # the logarithm of a probability of nothing
 
 
-class Generate:
+class Generate(EngineCall[Request]):
     """Runs model calls on one engine.
 
-    `started` returns how long a call waited for memory; `used_session` is told of the session of a
-    call that ended well.
+    `used_session` is told of the session of a call that ended well.
     """
 
     def __init__(
@@ -52,33 +51,14 @@ class Generate:
         freed: Callable[[], None],
         used_session: Callable[[str | None], None],
     ) -> None:
-        self._engine = engine
-        self._models = models
-        self._started = started
-        self._freed = freed
+        super().__init__(engine, models, started, freed)
         self._used_session = used_session
 
-    def __call__(self, execution: Execution) -> tuple[Any, dict[str, Any] | None]:
-        """Return the call's output and usage. Raises what `Executor` records."""
-        lease = execution.task.lease
-        try:
-            with recorded(execution):
-                model = self._models.require(lease.input["model"])
-                request = self._submit(lease, model)
-                waited = self._started(lease.task_id)
-                execution.stop = lambda _: request.cancel()
-                answer = self._follow(execution, request, model, waited)
-            self._used_session(lease.input.get("session"))
-            return answer
-        finally:
-            self._started(lease.task_id)
-            self._freed()
-
-    def _submit(self, lease: Lease, model: Model) -> Request:
+    def submit(self, lease: Lease, model: Model) -> Request:
         call: Mapping[str, Any] = lease.input
         bias = {int(token): float(value) for token, value in call.get("logit_bias", {}).items()}
         options = {name: call[name] for name in _SAMPLING if name in call}
-        return self._engine.submit(
+        return self.engine.submit(
             model=model.path,
             prompt=call.get("prompt"),
             messages=call.get("messages"),
@@ -98,10 +78,9 @@ class Generate:
             session=call.get("session"),
         )
 
-    def _follow(
+    def follow(
         self, execution: Execution, request: Request, model: Model, waited: float
     ) -> tuple[Any, dict[str, Any]]:
-        """Show progress until the call is complete."""
         tokens = 0
         while (delta := request.poll_delta(_POLL_S)) is None or delta:
             tokens += delta is not None
@@ -118,6 +97,7 @@ class Generate:
             output["tool_calls"] = [_tool_call(call) for call in result.tool_calls]
         if result.logprobs is not None:
             output["logprobs"] = [_logprob(token) for token in result.logprobs]
+        self._used_session(execution.task.lease.input.get("session"))
         return output, _usage(result, model, waited)
 
 
