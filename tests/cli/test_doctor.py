@@ -9,6 +9,7 @@ import pytest
 from lmx.workflows.models import Model, add_model
 from tests.support.command import Lmx
 from tests.support.hands import Hands
+from tests.support.tiny import tiny_model
 
 
 def findings(lmx: Lmx) -> dict[str, dict[str, Any]]:
@@ -84,3 +85,18 @@ def test_a_model_file_that_was_changed_or_lost_is_found(
 def test_an_unusable_device_fails(healthy: Lmx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMX_DEVICE", "cuda:99")
     assert findings(healthy)["engine"]["state"] == "fail"
+
+
+def test_determinism_is_measured_of_a_registered_model_or_a_file(lmx: Lmx, tmp_path: Path) -> None:
+    file = tiny_model(tmp_path, "llama")
+    lmx("models", "add", file, "--name", "toy")
+    of_name, of_file = (lmx("doctor", "--determinism", it, "--json") for it in ("toy", file))
+    assert of_name.json["same_in_batch"]["1"]
+    assert of_name.json == of_file.json
+
+
+def test_determinism_of_a_model_that_nobody_knows_is_refused(lmx: Lmx, tmp_path: Path) -> None:
+    assert "no model is called 'toy'" in lmx("doctor", "--determinism", "toy").err
+    missing = lmx("doctor", "--determinism", tmp_path / "toy.gguf")
+    assert missing.code != 0
+    assert "No such file" in missing.err

@@ -18,7 +18,11 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         "doctor",
         rich_help_panel="Models and machine",
-        epilog=examples("lmx doctor --quick --json", "lmx doctor --determinism m.gguf"),
+        epilog=examples(
+            "lmx doctor --quick --json",
+            "lmx doctor --determinism qwen",
+            "lmx doctor --determinism qwen3-4b-q4_k_m.gguf",
+        ),
     )(doctor)
 
 
@@ -26,11 +30,11 @@ def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Do not hash the model files.")] = False,
     as_json: AsJson = False,
     determinism: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--determinism",
             metavar="MODEL",
-            help="Measure whether batching changes the bits of this model file instead.",
+            help="Measure whether batching changes the bits of this model or file instead.",
         ),
     ] = None,
 ) -> None:
@@ -59,12 +63,12 @@ def doctor(
         raise typer.Exit(5)
 
 
-def _determinism(model: Path, as_json: bool) -> None:
+def _determinism(model: str, as_json: bool) -> None:
     from lmx.api.inspection import measure_determinism
     from lmx.workflows.config import load_settings
 
     settings = load_settings()
-    found = measure_determinism(model, settings.device, settings.home / DETERMINISM_FILE)
+    found = measure_determinism(_file_of(model), settings.device, settings.home / DETERMINISM_FILE)
     if as_json:
         write_json(found)
     else:
@@ -73,10 +77,22 @@ def _determinism(model: Path, as_json: bool) -> None:
         raise typer.Exit(5)
 
 
-def _print_determinism(model: Path, found: dict[str, Any]) -> None:
+def _file_of(model: str) -> Path:
+    """A model file: the one at this path, or that of a registered model of this name."""
+    path = Path(model)
+    if path.suffix == ".gguf" or len(path.parts) > 1 or path.is_file():
+        return path
+    from lmx.api.cli.session import session
+    from lmx.workflows.models import get_model
+
+    with session() as opened:
+        return Path(get_model(opened.connection, model).path)
+
+
+def _print_determinism(model: str, found: dict[str, Any]) -> None:
     same = found["same_in_batch"]
     print_rich(
-        f"{model.name} on {found['device']}, {found['threads']} threads, llama-cpp-python "
+        f"{model} on {found['device']}, {found['threads']} threads, llama-cpp-python "
         f"{found['llama_cpp']}: {found['tokens_compared']} rows of logits compared bit by bit"
     )
     for n in (1, 2, 4, 8, 16):
