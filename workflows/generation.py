@@ -100,16 +100,43 @@ def plan_call(
     Without `max_tokens` the answer may have 512 tokens, or half of a shorter context.
     Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
     """
+    call = check_call(prompt, messages, max_tokens, sampling, run)
+    return place_call(conn, call, model, max_tokens)
+
+
+def check_call(
+    prompt: str | None,
+    messages: Sequence[Mapping[str, Any]] | None,
+    max_tokens: int | None,
+    sampling: Mapping[str, Any],
+    run: int | None = None,
+) -> dict[str, Any]:
+    """What a call says whatever model takes it, as its task's input has it. Raises InvalidInput."""
     call = _check(prompt, messages, max_tokens, sampling)
     if "session" in call:
         call["session"] = session_name(call["session"], run)
+    return call
+
+
+def place_call(
+    conn: psycopg.Connection[Any],
+    checked: Mapping[str, Any],
+    model: str,
+    max_tokens: int | None,
+    pool: int | None = None,
+) -> PlannedCall:
+    """Plan a checked call for a model, in the cloud in the `pool` with this id, if given.
+
+    Errors: as for `plan_call`.
+    """
+    call = dict(checked)
     try:
         row = models.get_model(conn, model)
     except NotFound:
         cloud = find_cloud_model(conn, model)
         if cloud is None:
             raise
-        plan = plan_cloud_call(conn, cloud, _bytes_of(call), max_tokens)
+        plan = plan_cloud_call(conn, cloud, bytes_of(call), max_tokens, pool)
         body = {"model": model, "max_tokens": plan.max_tokens, **call}
         return PlannedCall(body, plan.worst_case, plan.placement)
     if row.info.get("generates") is False:
@@ -125,7 +152,7 @@ def plan_call(
             hint="lower max_tokens or raise n_ctx",
         )
     models.refuse_oversized(conn, row, n_ctx, None)
-    tokens_in = min(n_ctx, _bytes_of(call) + TEMPLATE_TOKENS)
+    tokens_in = min(n_ctx, bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
 
@@ -229,7 +256,7 @@ def _is_bias(entry: tuple[Any, Any]) -> bool:
     return number and str(token).isascii() and str(token).isdigit()
 
 
-def _bytes_of(call: Mapping[str, Any]) -> int:
+def bytes_of(call: Mapping[str, Any]) -> int:
     """The size of the text, which bounds its tokens: no token is shorter than a byte."""
     if "prompt" in call:
         return len(call["prompt"].encode())

@@ -9,7 +9,7 @@ import psycopg
 from lmx.workflows.errors import NotFound
 from lmx.workflows.limits import breaker
 from lmx.workflows.limits.folding import News, fold
-from lmx.workflows.limits.pool import read_limits, read_pool
+from lmx.workflows.limits.pool import Pool, read_limits, read_pool
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 
@@ -47,6 +47,29 @@ class LimitView:
     of: str
     used: float
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolNow:
+    """A pool as it is now: `pool` has the news in it that no claim has folded in yet.
+
+    `now` is the time on the pool's clock, `next_in_s` when (in our seconds) it said that its next
+    call may start, and `waits_for` why not now.
+    """
+
+    id: int
+    name: str
+    queue: str
+    provider: str
+    model_group: str
+    pool: Pool
+    lowered: Mapping[str, int]
+    now: float
+    clock_rate: float
+    ready: int
+    running: int
+    next_in_s: float | None
+    waits_for: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +132,8 @@ def place_calls(conn: psycopg.Connection[Any], calls: Sequence[Mapping[str, Any]
     return len(cursor.fetchall())
 
 
-_VIEW: Final = """
-SELECT p.id, p.name, p.queue, p.limits, p.state, p.clock_rate,
+_NOW: Final = """
+SELECT p.id, p.name, p.queue, p.provider, p.model_group, p.limits, p.state, p.clock_rate,
        extract(epoch FROM p.clock_origin)::float8
            + extract(epoch FROM clock_timestamp() - p.clock_origin)::float8 * p.clock_rate,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
@@ -141,43 +164,52 @@ def close_breaker(conn: psycopg.Connection[Any], name: str) -> None:
 
 
 def list_pools(conn: psycopg.Connection[Any]) -> list[PoolView]:
-    """All pools as they are now, with the news that no claim has folded in yet."""
-    return [_view(*row) for row in conn.execute(_VIEW).fetchall()]
+    """All pools for people, by name."""
+    return [_view(row) for row in pools_now(conn)]
 
 
-def _view(
+def pools_now(conn: psycopg.Connection[Any]) -> list[PoolNow]:
+    """All pools as they are now, by name."""
+    return [_now(*row) for row in conn.execute(_NOW).fetchall()]
+
+
+def _now(
     pool_id: int,
     name: str,
     queue: str,
+    provider: str,
+    model_group: str,
     limits: Sequence[Mapping[str, Any]],
     state: Mapping[str, Any],
     clock_rate: float,
     now: float,
     news: Sequence[Any],
-    ready: int,
-    running: int,
-    next_in: float | None,
-    waits_for: str | None,
-) -> PoolView:
+    *rest: Any,
+) -> PoolNow:
     folded = fold(
         read_pool(limits, state), (News(*item) for item in news), state.get("lowered", {})
     )
-    pool = folded.pool
+    known = (pool_id, name, queue, provider, model_group, folded.pool, folded.lowered)
+    return PoolNow(*known, now, clock_rate, *rest)
+
+
+def _view(row: PoolNow) -> PoolView:
+    pool, now = row.pool, row.now
     usages = [(limit, limit.meter.usage(pool.state(limit), now)) for limit in pool.limits]
-    waits = next_in is not None and next_in > 0 and ready > 0
+    waits = row.next_in_s is not None and row.next_in_s > 0 and row.ready > 0
     return PoolView(
-        id=pool_id,
-        name=name,
-        queue=queue,
+        id=row.id,
+        name=row.name,
+        queue=row.queue,
         limits=tuple(LimitView(one.name, one.of, use.used, use.limit) for one, use in usages),
         breaker=breaker.phase(pool.breaker, now),
         breaker_kind=pool.breaker.get("kind"),
-        breaker_in_s=_real(breaker.wait(pool.breaker, now), clock_rate),
-        ready=ready,
-        running=running,
-        next_in_s=next_in if waits else None,
-        waits_for=waits_for if waits else None,
-        lowered=folded.lowered,
+        breaker_in_s=_real(breaker.wait(pool.breaker, now), row.clock_rate),
+        ready=row.ready,
+        running=row.running,
+        next_in_s=row.next_in_s if waits else None,
+        waits_for=row.waits_for if waits else None,
+        lowered=row.lowered,
     )
 
 
