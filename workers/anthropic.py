@@ -81,6 +81,7 @@ class Anthropic:
         pieces = 0
         try:
             async with self._client.messages.stream(**for_anthropic(question)) as stream:
+                progress(0)
                 async for event in stream:
                     if event.type == "content_block_delta":
                         pieces += 1

@@ -7,6 +7,7 @@ the quota that was met, and maybe when to come back.
 import json
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import httpx2
@@ -52,6 +53,14 @@ _QUOTAS: Final = (
 _DELAY: Final = re.compile(r"^([0-9.]+)s$")
 
 
+#: Who is told when the head of an answer comes: the SDK tells only of its chunks.
+_hears: ContextVar[Progress] = ContextVar("hears")
+
+
+async def _head_came(_: httpx2.Response) -> None:
+    _hears.get()(0)
+
+
 def connect(account: Account, key: Key) -> "Gemini":
     """The connection of one account."""
     return Gemini(account, key)
@@ -65,13 +74,16 @@ class Gemini:
         self._client = genai.Client(
             api_key=key.reveal(),
             http_options=types.HttpOptions(
-                base_url=account.base_url, timeout=int(SILENCE_S * 1000)
+                base_url=account.base_url,
+                timeout=int(SILENCE_S * 1000),
+                async_client_args={"event_hooks": {"response": [_head_came]}},
             ),
         )
 
     async def ask(self, question: Question, progress: Progress) -> Answer:
         """Send one request, once. Raises ProviderError."""
         chunks: list[types.GenerateContentResponse] = []
+        _hears.set(progress)
         try:
             stream = await self._client.aio.models.generate_content_stream(
                 model=question.model,

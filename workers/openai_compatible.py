@@ -81,6 +81,7 @@ class OpenAICompatible:
         gathered = _Gathered(question.model)
         try:
             stream = await self._client.chat.completions.create(**_request(question))
+            progress(0)
             async with stream:
                 async for chunk in stream:
                     gathered.add(chunk)

@@ -77,6 +77,7 @@ def _verdict(row: tuple[Any, ...], max_deliveries: int) -> Operation:
     task, seq, parent, deliveries, worker, budgeted, units, progressed = row
     costs: dict[str, int | None] = dict.fromkeys(units)
     told = {"worker": worker, "deliveries": deliveries}
+    lost: list[dict[str, Any]] = [{"kind": "lost", "data": {}}]
     if progressed or deliveries < max_deliveries:
         return Operation(
             "requeue",
@@ -85,6 +86,7 @@ def _verdict(row: tuple[Any, ...], max_deliveries: int) -> Operation:
             {"lost": True, "progressed": progressed},
             costs=costs,
             event={"kind": "recovered", "data": told},
+            news=lost,
         )
     error = {
         "kind": "poison",
@@ -98,5 +100,6 @@ def _verdict(row: tuple[Any, ...], max_deliveries: int) -> Operation:
         parent_id=parent,
         costs=costs,
         event={"kind": "dead_lettered", "data": told},
+        news=lost,
         closes=budgeted,
     )

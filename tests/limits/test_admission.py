@@ -136,6 +136,20 @@ def test_a_call_that_is_on_its_way_for_longer_than_the_window_still_counts() -> 
     assert len(admit(heard, 313.0, calls(5, tokens=60)).admitted) == 5
 
 
+def test_a_call_whose_worker_died_counts_from_when_that_was_found_out() -> None:
+    sent = admit(pool(), 0.0, calls(1, tokens=900))
+    data = {"charged_at": 0.0, "estimate": sent.admitted[1]}
+    found_out = after(sent.pool, News("lost", 30.0, 1, data))
+    assert len(admit(found_out, 89.0, calls(5, tokens=60)).admitted) == 1
+    assert len(admit(found_out, 91.0, calls(5, tokens=60)).admitted) == 5
+
+
+@pytest.mark.parametrize("kind", ["used", "lost"])
+def test_a_call_that_could_never_start_has_nothing_to_correct(kind: str) -> None:
+    data = {"charged_at": None, "heard_at": None, "estimate": None, "real": {"requests": 1}}
+    assert admitted(after(pool(), News(kind, 0.0, 1, data)), 0.0) == 10
+
+
 def test_a_spend_limit_holds_until_the_month_has_ended() -> None:
     now = datetime(2026, 12, 15, tzinfo=UTC).timestamp()
     capped = after(pool(), News("failed", now, 1, {"kind": "spend_cap", "month": True}))

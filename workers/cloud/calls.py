@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from time import monotonic
 
 from lmx.workers.cloud import outcome
@@ -23,24 +24,24 @@ class _Ear:
 
     def __init__(self, execution: Execution, place: Place) -> None:
         self._task, self._model, self._charged = execution.task, place.model, place.charged
-        self._first: float | None = None
+        self._heard_s: float | None = None
         self._task.report(phase="asked", model=self._model)
 
     def hears(self, pieces: int) -> None:
-        """So many pieces of the answer have come."""
-        if self._first is None:
-            self._first = monotonic()
-        self._task.report(
-            phase="answering",
-            tokens=pieces,
-            model=self._model,
-            first_token_s=round(self.heard_after_s(), 3),
-        )
+        """So many pieces of the answer have come; none: its head has."""
+        if self._heard_s is None:
+            self._heard_s = self.heard_after_s()
+        phase = "answering" if pieces else "asked"
+        self._task.report(phase=phase, tokens=pieces, model=self._model, heard_s=self._heard_s)
 
     def heard_after_s(self) -> float:
-        """Seconds from the charge to the first that was heard, at the latest until now."""
-        heard = monotonic() if self._first is None else self._first
-        return heard - self._charged
+        """Seconds from the charge to the first that was heard, at the latest until now.
+
+        Rounded up: by then the provider has counted the call.
+        """
+        if self._heard_s is not None:
+            return self._heard_s
+        return ceil((monotonic() - self._charged) * 1e4) / 1e4
 
 
 @dataclass(slots=True)

@@ -61,6 +61,14 @@ class Place:
     never: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The pools' clocks were read between these two times of this process's monotonic clock."""
+
+    before: float
+    after: float
+
+
 class CloudIntake(Intake):
     """The intake of a provider's worker. `due_in` is told when a pool will let something start."""
 
@@ -90,7 +98,7 @@ class CloudIntake(Intake):
         before = monotonic()
         found = conn.execute(statement("read_pools"), {"ids": ids, "limit": slots}, prepare=True)
         pools = [PoolRow(*row) for row in found.fetchall()]
-        chosen, written = self._admit(pools, slots, before)
+        chosen, written = self._admit(pools, slots, _Moment(before, monotonic()))
         conn.execute(statement("write_pools"), {"pools": encode(written)}, prepare=True)
         return self._claim_chosen(conn, chosen) if chosen else list
 
@@ -99,7 +107,7 @@ class CloudIntake(Intake):
         return self._places.pop(task_id)
 
     def _admit(
-        self, pools: Sequence[PoolRow], slots: int, before: float
+        self, pools: Sequence[PoolRow], slots: int, moment: _Moment
     ) -> tuple[list[int], list[dict[str, Any]]]:
         """Decide for each pool; no pool takes the slots that another one could use."""
         chosen: list[int] = []
@@ -112,16 +120,18 @@ class CloudIntake(Intake):
             models = {task: model for task, model, _ in row.waiting}
             for task in (*decision.admitted, *decision.never):
                 never = decision.never.get(task)
-                self._places[task] = Place(row.name, models[task], before, never)
+                self._places[task] = Place(row.name, models[task], moment.before, never)
                 chosen.append(task)
-            written.append(self._written(row, folded, decision))
+            written.append(self._written(row, folded, decision, moment))
         return chosen, written
 
-    def _written(self, row: PoolRow, folded: Folded, decision: Admission) -> dict[str, Any]:
+    def _written(
+        self, row: PoolRow, folded: Folded, decision: Admission, moment: _Moment
+    ) -> dict[str, Any]:
         wait = decision.wait
         self._due.pop(row.id, None)
         if wait is not None:
-            self._due[row.id] = monotonic() + wait.seconds / row.clock_rate
+            self._due[row.id] = moment.after + wait.seconds / row.clock_rate
         return {
             "id": row.id,
             "state": write_state(decision.pool, folded.lowered),

@@ -65,7 +65,7 @@ def _counted(answer: Answer) -> dict[str, int]:
 
 
 def _used(real: Mapping[str, int], heard_after_s: float) -> dict[str, Any]:
-    return {"kind": "used", "data": {"real": real, "heard_after_s": round(heard_after_s, 4)}}
+    return {"kind": "used", "data": {"real": real, "heard_after_s": heard_after_s}}
 
 
 def failed(lease: Lease, error: ProviderError, heard_after_s: float) -> list[Operation]:

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from lmx.workers.cloud.answer import Answer, Question
 
-#: Told what has come so far: the number of pieces of text, and of reasoning.
+#: Told what has come so far: the number of pieces of text, and of reasoning. None at first, when
+#: the head of the answer comes: by then the provider has counted the call.
 Progress = Callable[[int], None]
 
 

@@ -24,6 +24,7 @@ class News:
     """Something that happened at `at`, on the pool's clock. `data` depends on the kind:
 
     used      charged_at, heard_at, bound, estimate and real (amounts by dimension)
+    lost      charged_at, estimate: nobody knows what became of the call, which may have arrived
     told      limits: {name: {remaining, limit, resets_at?}}
     refused   retry_after?, limit? (the name), granted? (what the provider says it is)
     failed    kind (of breaker.RULES), for_s? (the provider's own pause), month? (until its end)
@@ -51,6 +52,8 @@ def fold(pool: Pool, news: Iterable[News], lowered: Mapping[str, int]) -> Folded
         match item.kind:
             case "used":
                 pool = _true_up(pool, item)
+            case "lost":
+                pool = _counted_late(pool, item)
             case "told":
                 pool = _told(pool, item, known)
             case "refused":
@@ -76,16 +79,28 @@ def _until(item: News) -> float | None:
 
 def _true_up(pool: Pool, item: News) -> Pool:
     """Put what a call really used in place of what it was expected to use."""
-    estimate, real = item.data["estimate"], item.data["real"]
-    charged_at = item.data["charged_at"]
+    real = item.data["real"]
+    heard_at = item.data.get("heard_at", item.data["charged_at"])
+    known = replace(pool, learnt=learn(pool.learnt, item.data.get("bound", {}), real))
+    return _corrected(known, item, heard_at, real)
+
+
+def _counted_late(pool: Pool, item: News) -> Pool:
+    """Its request may have arrived at any time until now: it counts from now on."""
+    return _corrected(pool, item, item.at, item.data["estimate"])
+
+
+def _corrected(pool: Pool, item: News, heard_at: float, real: Mapping[str, int]) -> Pool:
+    estimate, charged_at = item.data["estimate"], item.data["charged_at"]
+    if charged_at is None:  # it could never start, so nothing was charged
+        return pool
     states = {}
     for limit in pool.limits:
         amount, used = estimate.get(limit.of, 0), real.get(limit.of, 0)
         if amount or used:
-            charge = Charge(charged_at, item.data.get("heard_at", charged_at), amount)
+            charge = Charge(charged_at, heard_at, amount)
             states[limit.name] = limit.meter.correct(pool.state(limit), item.at, charge, used)
-    known = replace(pool, learnt=learn(pool.learnt, item.data.get("bound", {}), real))
-    return known.with_states(states)
+    return pool.with_states(states)
 
 
 def _told(pool: Pool, item: News, lowered: dict[str, int]) -> Pool:

@@ -4,7 +4,7 @@
 WITH told AS (
     INSERT INTO lmx.pool_news (pool_id, task_id, kind, data)
     SELECT c.pool_id, d.id, d.kind,
-           CASE d.kind WHEN 'used'
+           CASE WHEN d.kind IN ('used', 'lost')
                THEN d.data || jsonb_build_object('bound', c.costs, 'estimate', c.charged,
                                                  'charged_at', c.charged_at,
                                                  'heard_at', c.charged_at

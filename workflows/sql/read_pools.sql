@@ -29,7 +29,7 @@ SELECT p.id, p.name, p.limits, p.state, p.clock_rate,
         FROM waiting w WHERE w.pool_id = p.id) AS waiting,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
                    c.charged_at, c.charged,
-                   c.charged_at + (t.progress ->> 'first_token_s')::float8 * p.clock_rate)), '[]')
+                   c.charged_at + (t.progress ->> 'heard_s')::float8 * p.clock_rate)), '[]')
         FROM lmx.tasks t JOIN lmx.calls c ON c.task_id = t.id
         WHERE t.state = 'leased' AND t.worker_id IS NOT NULL AND t.pool_id = p.id
           AND c.charged_at IS NOT NULL) AS flying

@@ -9,5 +9,6 @@ WITH given AS (
 )
 UPDATE lmx.pools p
 SET state = g.state, waits_for = g.reason, updated_at = clock_timestamp(),
-    next_at = clock_timestamp() + make_interval(secs => g.wait / p.clock_rate)
+    next_at = p.clock_origin + make_interval(
+        secs => (g.now + g.wait - extract(epoch FROM p.clock_origin)::float8) / p.clock_rate)
 FROM given g WHERE p.id = g.id
