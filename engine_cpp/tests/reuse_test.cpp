@@ -51,6 +51,30 @@ TEST("behind a sliding window, what the next token looks back on must be there")
   CHECK(usable_prefix({.tokens = held, .first = 85}, {upto(120)}, memory) == 100);
 }
 
+TEST("an exact request goes on behind a window only while its beginning is there") {
+  const Tokens held = upto(100);
+  const MemoryTraits memory{.window = 16, .chunk = 32};
+  const auto exact = [&](std::uint32_t first) {
+    return usable_prefix({.tokens = held, .first = first, .exact_until = 96}, {upto(120), true},
+                         memory);
+  };
+  CHECK(exact(0) == 96);
+  CHECK(exact(20) == 0);
+}
+
+TEST("a window is copied whole or not at all, and never for an exact request") {
+  const Tokens held = upto(100);
+  const MemoryTraits memory{.window = 16, .chunk = 32};
+  const std::vector<Held> slots = {{.tokens = held, .exact_until = 96, .running = true},
+                                   {.tokens = {}}};
+  const auto whole = choose_slot(slots, {upto(120)}, memory);
+  CHECK(whole && whole->slot == 1 && whole->keep == 100 && whole->copy_from == 0);
+  const auto part = choose_slot(slots, {upto(60) + upto(60, 1000)}, memory);
+  CHECK(part && part->slot == 1 && part->keep == 0 && !part->copy_from);
+  const auto exact = choose_slot(slots, {upto(120), true}, memory);
+  CHECK(exact && exact->slot == 1 && exact->keep == 0 && !exact->copy_from);
+}
+
 TEST("an exact request goes on only from whole chunks that were computed alone") {
   const Tokens held = upto(100);
   const MemoryTraits memory{.chunk = 32};

@@ -31,12 +31,21 @@ Rank rank(const Held& held, std::uint32_t usable) {
   return {3, held.worth};
 }
 
+// Of another slot's sequence. A window is copied with what its last token looks back on, no more.
+bool may_copy(const Held& held, std::uint32_t usable, bool exact, const MemoryTraits& memory) {
+  if (usable == 0 || (exact && !memory.exact_restore())) return false;
+  return memory.window == 0 || usable == held.tokens.size();
+}
+
 }  // namespace
 
 std::uint32_t usable_prefix(const Held& held, const Wanted& wanted, const MemoryTraits& memory) {
   if (wanted.tokens.empty()) return 0;
   std::uint32_t n = equal_tokens(held.tokens, wanted.tokens.first(wanted.tokens.size() - 1));
   if (wanted.exact) n = std::min(n, held.exact_until) / memory.chunk * memory.chunk;
+  // What lacks its beginning was restored or overwritten: its cells lie otherwise than in a new
+  // one.
+  if (wanted.exact && memory.window > 0 && held.first > 0) return 0;
   if (n == held.tokens.size()) return n;
   if (!memory.can_trim) return 0;
   if (memory.window > 0 && held.first + memory.window > n && held.first > 0) return 0;
@@ -50,7 +59,8 @@ std::optional<Placement> choose_slot(std::span<const Held> slots, const Wanted& 
   Rank best_rank;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const std::uint32_t usable = usable_prefix(slots[i], wanted, memory);
-    if (usable > 0 && (!source || usable > source->keep)) source = {i, usable, std::nullopt};
+    const bool copyable = may_copy(slots[i], usable, wanted.exact, memory);
+    if (copyable && (!source || usable > source->keep)) source = {i, usable, std::nullopt};
     if (slots[i].running) continue;
     const Rank own_rank = rank(slots[i], usable);
     if (best && best_rank <= own_rank) continue;
