@@ -12,7 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak import features
 from tests.soak.lives import Soak
 from tests.soak.setup import Setup, World, make_world
 from tests.support.models import model_variant, shipped_model
@@ -34,23 +33,27 @@ def _arguments() -> argparse.Namespace:
 
 def _worlds() -> list[World]:
     """Tiny models of every kind of memory, where much happens each second, and real ones."""
-    large = _CACHE / "tiny-large.gguf"
-    if not large.exists():
-        write_tiny_model(large, "llama", layers=24, feed=2048)
     tiny = [tiny_model(_CACHE, kind) for kind in _KINDS]
+    odd = [tiny_model(_CACHE, kind) for kind in _ODD_KINDS]
     real = [shipped_model(), model_variant(_CACHE, "Q4_0"), tiny[0]]
     return [
-        make_world("tiny", tiny, large),
-        make_world("windows and states", [tiny_model(_CACHE, kind) for kind in _ODD_KINDS], None),
+        make_world("tiny", tiny, _deep_model("llama")),
+        make_world("windows and states", odd, _deep_model("gemma3")),
         make_world("real", real, model_variant(_CACHE, "F16")),
     ]
+
+
+def _deep_model(kind: str) -> Path:
+    """A tiny model whose weights are more than all that a context of it takes beside them."""
+    path = _CACHE / f"deep-{kind}.gguf"
+    if not path.exists():
+        write_tiny_model(path, kind, layers=24, feed=512)
+    return path
 
 
 def main() -> int:
     arguments = _arguments()
     print(f"soak of {arguments.minutes:g} minutes, seed {arguments.seed}", flush=True)
-    if lacks := features.missing():
-        print(f"the engine lacks {', '.join(lacks)}: not soaked", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="lmx-soak-"))
     _CACHE.mkdir(exist_ok=True)
     setup = Setup(arguments.seed, str(folder), arguments.clients, _worlds())

@@ -28,7 +28,7 @@ import psutil
 from lmx.engine import Engine, Snapshot
 from tests.soak import checks
 from tests.soak.clients import Client
-from tests.soak.setup import Setup, World
+from tests.soak.setup import MIB, Setup, World
 
 _LOOK_EVERY_S = 1.0
 _DRAIN_S = 60.0
@@ -132,8 +132,7 @@ class _Bout:
         report(
             "look",
             counts=counts,
-            totals=snapshot["totals"],
-            saved=_saved(snapshot),
+            totals=_done(snapshot),
             cap=snapshot["cap"],
             used=snapshot["used"],
             live=len(snapshot["requests"]),
@@ -151,10 +150,18 @@ class _Bout:
             report("fault", client="nobody", action="drain", text="\n".join(faults))
 
 
-def _saved(snapshot: Snapshot) -> dict[str, int]:
-    """What became of sequences that left their slots, since the engine started."""
-    host, swaps = snapshot["host"], snapshot["totals"]["swaps"]
+def _done(snapshot: Snapshot) -> dict[str, int]:
+    """What the engine has done since it started."""
+    host, totals = snapshot["host"], snapshot["totals"]
+    swaps = totals["swaps"]
     return {
+        "requests": totals["requests"],
+        "finished": totals["finished"],
+        "decodes": totals["decodes"],
+        "evictions": totals["evictions"],
+        "suspensions": totals["suspensions"],
+        "tokens reused": totals["cached_tokens"],
+        "streamed MiB": totals["streamed_bytes"] // MIB,
         "swaps out": swaps["out"],
         "swaps in": swaps["into"],
         "copies": swaps["copies"],

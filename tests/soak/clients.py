@@ -20,7 +20,6 @@ from lmx.engine import (
     Result,
     Sampling,
 )
-from tests.soak.features import SUBMIT, supported
 from tests.soak.questions import PEOPLE, Answer, Question, first_difference
 from tests.soak.setup import World
 
@@ -80,13 +79,11 @@ class Client:
         """A question whose answer is known, in a session or not, read in one of several ways."""
         question = self.rng.choice(self.questions)
         session = self.rng.choice((None, f"{self.name} {question.name}", f"shared {question.name}"))
-        options = supported(SUBMIT, mode="deterministic", session=session)
+        options: dict[str, Any] = {"mode": "deterministic", "session": session}
         if self.rng.random() < 0.3:
-            options |= supported(SUBMIT, max_unread=16)
+            options["max_unread"] = 16
         read = self.rng.choice((_wait, _iterate, self._read_slowly))
         found = question.ask(self.engine, read, **options)
-        if "mode" not in SUBMIT:
-            return
         expected = self.answers[f"{self.world.name} {question.name}"]
         if found != expected:
             where = f"{question.name} on {question.model.stem} in session {session}"
@@ -112,7 +109,7 @@ class Client:
             "sampling": Sampling(temperature=self.rng.choice((0.0, 1.0)), seed=1),
         }
         session = f"{self.name} {self.rng.randrange(3)}" if self.rng.random() < 0.5 else None
-        return self.engine.submit(**{**given, **supported(SUBMIT, session=session), **options})
+        return self.engine.submit(**{**given, "session": session, **options})
 
     def _chat(self) -> None:
         """In throughput mode: only that it ends well is known beforehand."""
@@ -134,7 +131,7 @@ class Client:
 
     def _go_away(self) -> None:
         """Never reads, and lets go of the request without a word."""
-        options = supported(SUBMIT, max_unread=16) if self.rng.random() < 0.5 else {}
+        options = {"max_unread": 16} if self.rng.random() < 0.5 else {}
         request = self._submit(**options)
         self.stopping.wait(self.rng.uniform(0, 0.5))
         del request

@@ -98,8 +98,7 @@ class Soak:
         """An engine has ended: what it did counts."""
         self.ends[end] += 1
         self.done.update(self._look.get("counts", {}))
-        self.totals.update({k: v for k, v in self._look.get("totals", {}).items() if k[-1] != "s"})
-        self.totals.update(self._look.get("saved", {}))
+        self.totals.update(self._look.get("totals", {}))
         self._look = {}
 
     def _ended(self, child: _Child) -> None:

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lmx.engine import estimate
-from tests.soak.features import ENGINE, supported
+from lmx.engine import estimate, least_streamed
 from tests.soak.questions import Question, make_questions
 
 MIB = 2**20
@@ -34,16 +33,14 @@ class World:
 
     def engine(self, spill_dir: Path) -> dict[str, Any]:
         """Options of an engine under test."""
-        own = {
-            "host_bytes": self.host_bytes,
-            "spill_dir": spill_dir,
-            "spill_bytes": self.spill_bytes,
-        }
         return {
             "cap_bytes": self.cap,
             "max_slots": 4,
             "patience_s": 0.5,
-            **supported(ENGINE, **own),
+            "quantum_s": 0.2,
+            "host_bytes": self.host_bytes,
+            "spill_dir": spill_dir,
+            "spill_bytes": self.spill_bytes,
         }
 
 
@@ -73,17 +70,23 @@ class Setup:
 
 
 def make_world(name: str, models: list[Path], large: Path | None) -> World:
-    """Room for the largest of the models and half of the next, for one whole context in host memory
-    and for two on disk."""
+    """Room for the largest of the models and half of the next, or for the large one with about half
+    of its layers; for one whole context in host memory, and for two on disk."""
     needs = sorted(estimate(model, n_ctx=1024).total_bytes for model in models)
-    large = large if "streaming" in ENGINE else None
-    master = estimate(large, n_ctx=1024).weights_bytes if large else 0
+    cap = needs[-1] + needs[-2] // 2
+    master = 0
+    if large:
+        whole, least = estimate(large, n_ctx=1024), least_streamed(large, n_ctx=1024)
+        assert least is not None, f"{large.name} cannot be streamed"
+        master = whole.weights_bytes
+        cap = max(cap, (least + whole.total_bytes) // 2)
+        assert cap < whole.total_bytes, f"{large.name} is not too large for a cap of {cap}"
     kv = max(estimate(model, n_ctx=1024).kv_bytes for model in models)
     return World(
         name=name,
         models=[str(model) for model in models],
         large=str(large) if large else None,
-        cap=needs[-1] + needs[-2] // 2,
+        cap=cap,
         host_bytes=kv + master,
         spill_bytes=2 * kv,
     )
