@@ -18,7 +18,8 @@ from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.headers import told_by_anthropic
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken, retry_after
+from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
+from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_anthropic import for_anthropic
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
@@ -68,19 +69,18 @@ class Anthropic:
     """Asks Anthropic's Messages API; many calls share the connections."""
 
     def __init__(self, account: Account, key: Key) -> None:
-        self._key = key
         self._client = AsyncAnthropic(
             api_key=key.reveal(),
             base_url=account.base_url,
             max_retries=0,
-            timeout=anthropic.Timeout(SILENCE_S, connect=CONNECT_S),
+            timeout=anthropic.Timeout(account.silence_s, connect=CONNECT_S),
         )
 
     async def ask(self, question: Question, progress: Progress) -> Answer:
         """Send one request, once. Raises ProviderError."""
-        pieces = 0
+        pieces, request = 0, said(for_anthropic, question)
         try:
-            async with self._client.messages.stream(**for_anthropic(question)) as stream:
+            async with self._client.messages.stream(**request) as stream:
                 progress(0)
                 async for event in stream:
                     if event.type == "content_block_delta":
@@ -88,26 +88,27 @@ class Anthropic:
                         progress(pieces)
                 return _answer(stream)
         except anthropic.APIError as error:
-            raise self._explained(error) from None
+            raise _explained(error) from None
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, RuntimeError, AssertionError) as error:  # what the SDK cannot read
-            raise ProviderError(Failure.MALFORMED, self._key.redact(str(error))) from None
+            raise ProviderError(Failure.MALFORMED, str(error)) from None
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
 
-    def _explained(self, error: anthropic.APIError) -> ProviderError:
-        message = self._key.redact(str(error))
-        if isinstance(error, anthropic.APIConnectionError):
-            return broken(error)
-        if isinstance(error, anthropic.APIStatusError):
-            return _refusal(error, message)
-        return ProviderError(Failure.MALFORMED, message)
+
+def _explained(error: anthropic.APIError) -> ProviderError:
+    if isinstance(error, anthropic.APIConnectionError):
+        return broken(error)
+    if isinstance(error, anthropic.APIStatusError):
+        return _refusal(error)
+    return ProviderError(Failure.MALFORMED, str(error))
 
 
-def _refusal(error: anthropic.APIStatusError, message: str) -> ProviderError:
+def _refusal(error: anthropic.APIStatusError) -> ProviderError:
+    message = str(error)
     kind = error.type or ""
     failure = _FAILURES.get(kind) or _STATUSES.get(error.status_code)
     if failure is None:
@@ -136,6 +137,11 @@ def _answer(stream: AsyncMessageStream[None]) -> Answer:
             ToolCall(block.id, block.name, json.dumps(block.input))
             for block in message.content
             if block.type == "tool_use"
+        ],
+        thinking_blocks=[
+            {name: value for name, value in block.model_dump().items() if isinstance(value, str)}
+            for block in message.content
+            if block.type in ("thinking", "redacted_thinking")
         ],
         finish_reason=_FINISH.get(message.stop_reason, "stop"),
         stop_reason=message.stop_reason,

@@ -4,11 +4,13 @@ Facts on the wire: docs/providers.md. Gemini sends no headers that tell of limit
 the quota that was met, and maybe when to come back.
 """
 
+import base64
 import json
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx2
 from google import genai
@@ -17,7 +19,8 @@ from google.genai import errors, types
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import SILENCE_S, broken
+from lmx.workers.cloud.transport import broken
+from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_gemini import config, contents
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
@@ -70,12 +73,11 @@ class Gemini:
     """Asks Gemini's generateContent API; many calls share the connections."""
 
     def __init__(self, account: Account, key: Key) -> None:
-        self._key = key
         self._client = genai.Client(
             api_key=key.reveal(),
             http_options=types.HttpOptions(
                 base_url=account.base_url,
-                timeout=int(SILENCE_S * 1000),
+                timeout=int(account.silence_s * 1000),
                 async_client_args={"event_hooks": {"response": [_head_came]}},
             ),
         )
@@ -84,42 +86,43 @@ class Gemini:
         """Send one request, once. Raises ProviderError."""
         chunks: list[types.GenerateContentResponse] = []
         _hears.set(progress)
+        turns, settings = said(contents, question), said(config, question)
         try:
             stream = await self._client.aio.models.generate_content_stream(
                 model=question.model,
-                contents=contents(question),
-                config=types.GenerateContentConfig(**config(question)),
+                contents=turns,
+                config=types.GenerateContentConfig(**settings),
             )
             async for chunk in stream:
                 chunks.append(chunk)
                 progress(len(chunks))
         except errors.APIError as error:
-            raise self._refusal(error) from None
+            raise _refusal(error) from None
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError) as error:  # what the SDK cannot read or write
-            message = self._key.redact(str(error))
-            raise ProviderError(Failure.MALFORMED, message) from None
+            raise ProviderError(Failure.MALFORMED, str(error)) from None
         return _answer(question, chunks)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aio.aclose()
 
-    def _refusal(self, error: errors.APIError) -> ProviderError:
-        message = self._key.redact(f"{error.code} {error.status}: {error.message}")
-        failure = _FAILURES.get(error.status or "", Failure.SERVER)
-        details = list(_details(error.details))
-        if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
-            return ProviderError(Failure.CREDENTIALS, message)
-        if failure is Failure.INVALID and "token" in message and "exceed" in message:
-            failure = Failure.TOO_LONG
-        if failure is not Failure.RATE_LIMITED:
-            return ProviderError(failure, message)
-        limit, granted = _quota(details)
-        return ProviderError(
-            failure, message, limit=limit, granted=granted, retry_after=_retry_after(details, limit)
-        )
+
+def _refusal(error: errors.APIError) -> ProviderError:
+    message = f"{error.code} {error.status}: {error.message}"
+    failure = _FAILURES.get(error.status or "", Failure.SERVER)
+    details = list(_details(error.details))
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
+        return ProviderError(Failure.CREDENTIALS, message)
+    if failure is Failure.INVALID and "token" in message and "exceed" in message:
+        failure = Failure.TOO_LONG
+    if failure is not Failure.RATE_LIMITED:
+        return ProviderError(failure, message)
+    limit, granted = _quota(details)
+    return ProviderError(
+        failure, message, limit=limit, granted=granted, retry_after=_retry_after(details, limit)
+    )
 
 
 def _details(body: Any) -> list[Mapping[str, Any]]:
@@ -157,7 +160,8 @@ def _answer(question: Question, chunks: list[types.GenerateContentResponse]) -> 
     if not reasons and not (blocked and blocked.block_reason):
         raise ProviderError(Failure.LOST, "the answer broke off before its end")
     parts = [part for one in candidates if one.content for part in one.content.parts or ()]
-    calls = [part.function_call for part in parts if part.function_call]
+    calls = [part for part in parts if part.function_call]
+    name = next((c.response_id for c in chunks if c.response_id), None)
     reason = str(reasons[-1].value) if reasons else "SAFETY"
     usage = next((c.usage_metadata for c in reversed(chunks) if c.usage_metadata), None)
     thoughts = (usage.thoughts_token_count or 0) if usage else 0
@@ -165,15 +169,27 @@ def _answer(question: Question, chunks: list[types.GenerateContentResponse]) -> 
         text="".join(part.text for part in parts if part.text and not part.thought),
         reasoning="".join(part.text for part in parts if part.text and part.thought),
         tool_calls=[
-            ToolCall(call.id or f"call_{place}", call.name or "", json.dumps(call.args or {}))
-            for place, call in enumerate(calls)
+            _tool_call(part, f"call_{name or uuid4().hex}_{place}")
+            for place, part in enumerate(calls)
         ],
         finish_reason="tool_calls" if calls else _FINISH.get(reason, "stop"),
         stop_reason=reason,
         tokens=_tokens(usage, thoughts),
         reasoning_tokens=thoughts,
         model=next((c.model_version for c in chunks if c.model_version), question.model),
-        request_id=next((c.response_id for c in chunks if c.response_id), None),
+        request_id=name,
+    )
+
+
+def _tool_call(part: types.Part, id_: str) -> ToolCall:
+    """A wished call; Gemini does not always give it an id, and may have signed it."""
+    call, signature = part.function_call, part.thought_signature
+    assert call is not None
+    return ToolCall(
+        call.id or id_,
+        call.name or "",
+        json.dumps(call.args or {}),
+        base64.b64encode(signature).decode() if signature else None,
     )
 
 

@@ -3,9 +3,8 @@
 Over the official SDK with its retries switched off; every call is streamed.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import openai
@@ -16,7 +15,9 @@ from openai.types.chat import ChatCompletionChunk
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import CONNECT_S, SILENCE_S, broken, retry_after
+from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
+from lmx.workers.cloud.words import said
+from lmx.workers.cloud.words_openai import for_openai
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
 from lmx.workflows.providers.pricing import Tokens
@@ -45,18 +46,6 @@ _STATUSES: Final[Mapping[int, Failure]] = {
     503: Failure.OVERLOADED,
     529: Failure.OVERLOADED,
 }
-#: Options that go to the server under their own names.
-_SAME: Final = (
-    "temperature",
-    "top_p",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "tools",
-    "tool_choice",
-)
 
 
 def connect(account: Account, key: Key) -> "OpenAICompatible":
@@ -68,48 +57,47 @@ class OpenAICompatible:
     """Asks a server's chat completions; many calls share the connections."""
 
     def __init__(self, account: Account, key: Key) -> None:
-        self._key = key
         self._client = AsyncOpenAI(
             api_key=key.reveal() or "none",
             base_url=account.base_url,
             max_retries=0,
-            timeout=openai.Timeout(SILENCE_S, connect=CONNECT_S),
+            timeout=openai.Timeout(account.silence_s, connect=CONNECT_S),
         )
 
     async def ask(self, question: Question, progress: Progress) -> Answer:
         """Send one request, once. Raises ProviderError."""
-        gathered = _Gathered(question.model)
+        gathered, request = _Gathered(question.model), said(for_openai, question)
         try:
-            stream = await self._client.chat.completions.create(**_request(question))
+            stream = await self._client.chat.completions.create(**request)
             progress(0)
             async with stream:
                 async for chunk in stream:
                     gathered.add(chunk)
                     progress(gathered.pieces)
         except openai.APIError as error:
-            raise self._explained(error) from None
+            raise _explained(error) from None
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError, AttributeError) as error:  # what the SDK cannot read
-            message = self._key.redact(str(error))
-            raise ProviderError(Failure.MALFORMED, message) from None
+            raise ProviderError(Failure.MALFORMED, str(error)) from None
         return gathered.answer()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
 
-    def _explained(self, error: openai.APIError) -> ProviderError:
-        message = self._key.redact(str(error))
-        if isinstance(error, openai.APIConnectionError):
-            return broken(error)
-        status = getattr(error, "status_code", None)
-        code = str(error.code or "")
-        failure = _CODES.get(code) or _STATUSES.get(status or 0)
-        if failure is None and (status is None or status >= 500):
-            failure = Failure.OVERLOADED if "overloaded" in message else Failure.SERVER
-        headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-        return ProviderError(failure or Failure.INVALID, message, retry_after=retry_after(headers))
+
+def _explained(error: openai.APIError) -> ProviderError:
+    message = str(error)
+    if isinstance(error, openai.APIConnectionError):
+        return broken(error)
+    status = getattr(error, "status_code", None)
+    code = str(error.code or "")
+    failure = _CODES.get(code) or _STATUSES.get(status or 0)
+    if failure is None and (status is None or status >= 500):
+        failure = Failure.OVERLOADED if "overloaded" in message else Failure.SERVER
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    return ProviderError(failure or Failure.INVALID, message, retry_after=retry_after(headers))
 
 
 class _Gathered:
@@ -148,7 +136,7 @@ class _Gathered:
             text="".join(self._text),
             reasoning="".join(self._reasoning),
             tool_calls=[
-                ToolCall(call["id"] or f"call_{place}", call["name"], call["arguments"])
+                ToolCall(call["id"] or f"call_{self._id}_{place}", call["name"], call["arguments"])
                 for place, call in sorted(self._calls.items())
             ],
             finish_reason=_FINISH.get(self._reason, "stop"),
@@ -174,20 +162,3 @@ class _Gathered:
     def _reasoning_tokens(self) -> int:
         details = self._usage.completion_tokens_details if self._usage else None
         return (details.reasoning_tokens or 0) if details else 0
-
-
-def _request(question: Question) -> dict[str, Any]:
-    options = question.options
-    request: dict[str, Any] = {
-        "model": question.model,
-        "messages": list(question.messages),
-        "max_tokens": question.max_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        **{name: options[name] for name in _SAME if name in options},
-    }
-    if schema := options.get("json_schema"):
-        parsed = json.loads(schema) if isinstance(schema, str) else schema
-        form = {"name": "answer", "schema": parsed, "strict": True}
-        request["response_format"] = {"type": "json_schema", "json_schema": form}
-    return request

@@ -13,6 +13,7 @@ from typing import Any, Unpack
 import psycopg
 
 from lmx.workflows import generation
+from lmx.workflows.attachments.store import attach
 from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.failures import failure_of
@@ -285,6 +286,8 @@ class Client:
                 return existing(conn, str(key), row["hash"])
             if terms.placement is not None:
                 place_calls(conn, [placed({"id": added[0]}, terms.placement)])
+            if terms.files:
+                attach(conn, int(added[0]), terms.files)
             return int(added[0])
 
     @contextlib.contextmanager

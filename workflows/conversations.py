@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from lmx.workflows.attachments.parts import File, check_cache, check_parts, sources_of
 from lmx.workflows.errors import InvalidInput
 
 ROLES: Final = ("system", "user", "assistant", "tool")
@@ -14,17 +15,24 @@ MAX_TOOLS: Final = 262_144
 _TEXTS: Final = ("name", "tool_call_id", "reasoning")
 
 
-def check_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as it is kept. Raises InvalidInput, in one line."""
+def check_message(message: Mapping[str, Any], files: dict[str, File]) -> dict[str, Any]:
+    """A message as it is kept; the files that it brings go to `files`. Raises InvalidInput."""
     role, content = message.get("role"), message.get("content")
     calls = message.get("tool_calls") or []
     if content is None and calls:
         content = ""
-    if role not in ROLES or not isinstance(content, str):
+    if role not in ROLES or not isinstance(content, str | list | tuple):
         raise InvalidInput(
-            f"a message needs a text as its content and a role ({', '.join(ROLES)}); got {role!r}"
+            f"a message needs a text or a list of parts as its content and a role"
+            f" ({', '.join(ROLES)}); got {role!r}"
         )
+    if not isinstance(content, str):
+        content = check_parts(content, role, files)
     kept: dict[str, Any] = {"role": role, "content": content}
+    if message.get("cache"):
+        kept["cache"] = check_cache(message["cache"])
+    if blocks := message.get("thinking_blocks"):
+        kept["thinking_blocks"] = _check_blocks(blocks, role)
     for name in _TEXTS:
         if (text := message.get(name)) is not None:
             if not isinstance(text, str):
@@ -35,6 +43,37 @@ def check_message(message: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidInput("tool_calls is a list in a message of the assistant")
         kept["tool_calls"] = [_check_call(call) for call in calls]
     return kept
+
+
+def as_plain_texts(messages: Sequence[dict[str, Any]]) -> None:
+    """Bring messages into the form that local models take. Raises InvalidInput for images."""
+    if sources_of(messages):
+        raise InvalidInput(
+            "a local model takes text only, no images and no files",
+            hint="choose a cloud model: `lmx models list` shows which of them read images",
+        )
+    for message in messages:
+        message.pop("cache", None)
+        message.pop("thinking_blocks", None)
+        if not isinstance(message["content"], str):
+            message["content"] = "\n".join(part["text"] for part in message["content"])
+
+
+def text_bytes(message: Mapping[str, Any]) -> int:
+    """The bytes of a message's texts, those of its tool calls too."""
+    content = message["content"]
+    texts = [content] if isinstance(content, str) else [part.get("text", "") for part in content]
+    size = sum(len(text.encode()) for text in (*texts, message.get("reasoning", "")))
+    others = (*message.get("tool_calls", ()), *message.get("thinking_blocks", ()))
+    return size + sum(len(json.dumps(other).encode()) for other in others)
+
+
+def cache_marks(messages: Sequence[Mapping[str, Any]]) -> int:
+    """How many messages and parts are marked to be cached."""
+    parts = [
+        part for one in messages if isinstance(one["content"], list) for part in one["content"]
+    ]
+    return sum(bool(one.get("cache")) for one in (*messages, *parts))
 
 
 def check_tools(call: dict[str, Any], *, with_messages: bool) -> None:
@@ -76,11 +115,27 @@ def _check_call(call: Any) -> dict[str, Any]:
     id_ = call.get("id", "")
     if not isinstance(id_, str):
         raise InvalidInput("the id of a tool call must be a text")
-    return {
+    kept = {
         "id": id_,
         "type": "function",
         "function": {"name": function["name"], "arguments": arguments},
     }
+    if (signature := call.get("signature")) is not None:
+        if not isinstance(signature, str):
+            raise InvalidInput("the signature of a tool call must be a text")
+        kept["signature"] = signature
+    return kept
+
+
+def _check_blocks(blocks: Any, role: str) -> list[dict[str, Any]]:
+    """The thinking of an earlier answer, which its provider wants back as it was."""
+    if role != "assistant" or not isinstance(blocks, list | tuple):
+        raise InvalidInput("thinking_blocks is a list in a message of the assistant")
+    for block in blocks:
+        texts = isinstance(block, Mapping) and all(isinstance(v, str) for v in block.values())
+        if not texts or block.get("type") not in ("thinking", "redacted_thinking"):
+            raise InvalidInput("thinking_blocks are given back as an answer had them")
+    return [dict(block) for block in blocks]
 
 
 def _list_of_tools(tools: Any) -> Sequence[Any]:

@@ -2,18 +2,34 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
 
 from lmx.workflows import models
-from lmx.workflows.conversations import check_message, check_tools
+from lmx.workflows.attachments.parts import File, sources_of
+from lmx.workflows.attachments.rules import attached_tokens, check_marks
+from lmx.workflows.attachments.store import complete
+from lmx.workflows.conversations import (
+    as_plain_texts,
+    cache_marks,
+    check_message,
+    check_tools,
+    text_bytes,
+)
 from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
 from lmx.workflows.money import USD, format_usd, price
 from lmx.workflows.names import GPU
-from lmx.workflows.providers.planning import Placement, plan_cloud_call
-from lmx.workflows.providers.publishing import find_cloud_model
+from lmx.workflows.providers.planning import (
+    Placement,
+    beside_the_text,
+    check_options,
+    check_thinking_budget,
+    plan_cloud_call,
+)
+from lmx.workflows.providers.publishing import PublishedModel, find_cloud_model
 from lmx.workflows.sessions import session_name
 from lmx.workflows.submission import Budgets, in_full
 
@@ -44,8 +60,11 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
 _OTHERS: Final = (
     *("stop", "logit_bias", "dry_breakers", "grammar", "json_schema", "session"),
     *("tools", "tool_choice", "parallel_tool_calls", "thinking", "template_options"),
+    "reasoning_effort",
 )
-_SWITCHES: Final = ("parallel_tool_calls", "thinking")
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+#: Tokens of thinking; less is no budget for any provider.
+_LEAST_THINKING: Final = 128
 #: The options of a call beside its model, its text and max_tokens.
 OPTIONS: Final = frozenset((*_NUMBERS, *_OTHERS))
 #: Bytes of a grammar or a schema.
@@ -57,21 +76,26 @@ class Terms:
     """What an attempt of a task holds of its budget, by unit; what it costs when it is lost.
 
     A lost attempt is charged what it held ("charge"), or has bought nothing ("release").
-    `placement` is the pool of a cloud call.
+    `placement` is the pool of a cloud call, `files` what its messages refer to.
     """
 
     reserve: Budgets | None = None
     lost: str = "charge"
     placement: Placement | None = None
+    files: Sequence[File] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A checked call: its task input, the most it can cost in nano-dollars, its cloud pool."""
+    """A checked call: its task input, the most it can cost in nano-dollars, its cloud pool.
+
+    `files` are kept (`attachments.store`) in the transaction that queues it.
+    """
 
     input: dict[str, Any]
     worst_case: int
     placement: Placement | None = None
+    files: Sequence[File] = field(default=(), repr=False)
 
     @property
     def queue(self) -> str:
@@ -82,7 +106,20 @@ class PlannedCall:
         """The terms of the call's task; without a budget in dollars it holds nothing."""
         reserve = {USD: self.worst_case} if budgeted and self.worst_case else None
         lost = "release" if self.placement is None else "charge"
-        return Terms(reserve, lost, self.placement)
+        return Terms(reserve, lost, self.placement, self.files)
+
+
+class CheckedCall(dict[str, Any]):
+    """What a call says whatever model takes it, as its task's input has it.
+
+    `files` are those whose bytes its messages bring, by their hashes.
+    """
+
+    files: Mapping[str, File]
+
+    def __init__(self, call: Mapping[str, Any], files: Mapping[str, File]) -> None:
+        super().__init__(call)
+        self.files = files
 
 
 def plan_call(
@@ -110,8 +147,8 @@ def check_call(
     max_tokens: int | None,
     sampling: Mapping[str, Any],
     run: int | None = None,
-) -> dict[str, Any]:
-    """What a call says whatever model takes it, as its task's input has it. Raises InvalidInput."""
+) -> CheckedCall:
+    """Check what can be checked without a model. Raises InvalidInput."""
     call = _check(prompt, messages, max_tokens, sampling)
     if "session" in call:
         call["session"] = session_name(call["session"], run)
@@ -130,15 +167,17 @@ def place_call(
     Errors: as for `plan_call`.
     """
     call = dict(checked)
+    if "messages" in call:
+        call["messages"] = deepcopy(call["messages"])  # each model takes them in its own form
     try:
         row = models.get_model(conn, model)
     except NotFound:
         cloud = find_cloud_model(conn, model)
         if cloud is None:
             raise
-        plan = plan_cloud_call(conn, cloud, bytes_of(call), max_tokens, pool)
-        body = {"model": model, "max_tokens": plan.max_tokens, **call}
-        return PlannedCall(body, plan.worst_case, plan.placement)
+        files = checked.files if isinstance(checked, CheckedCall) else {}
+        return _place_cloud_call(conn, cloud, call, files, max_tokens, pool)
+    _refuse_what_local_models_lack(model, call)
     if row.info.get("generates") is False:
         raise InvalidInput(
             f"the model {model!r} does not generate text", hint="it embeds: lmx embed"
@@ -155,6 +194,37 @@ def place_call(
     tokens_in = min(n_ctx, bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
+
+
+def _place_cloud_call(
+    conn: psycopg.Connection[Any],
+    cloud: PublishedModel,
+    call: dict[str, Any],
+    brought: Mapping[str, File],
+    max_tokens: int | None,
+    pool: int | None,
+) -> PlannedCall:
+    """Plan a checked call for a cloud model, with what its messages refer to."""
+    messages = call.get("messages", ())
+    parts = sources_of(messages)
+    files = complete(conn, parts, brought)
+    check_options(cloud.model, call)
+    check_marks(cloud.model, cache_marks(messages))
+    attached = attached_tokens(cloud.model, parts, files)
+    beside = beside_the_text(max(1, len(messages)), attached, tools="tools" in call)
+    plan = plan_cloud_call(conn, cloud, bytes_of(call), max_tokens, pool, beside)
+    check_thinking_budget(cloud.model, call.get("thinking"), plan.max_tokens)
+    body = {"model": cloud.model.id, "max_tokens": plan.max_tokens, **call}
+    return PlannedCall(body, plan.worst_case, plan.placement, tuple(files.values()))
+
+
+def _refuse_what_local_models_lack(model: str, call: Mapping[str, Any]) -> None:
+    as_plain_texts(call.get("messages", ()))
+    if not isinstance(call.get("thinking", True), bool) or "reasoning_effort" in call:
+        raise InvalidInput(
+            f"{model!r} is a local model, which does not measure its thinking",
+            hint="thinking may be true or false",
+        )
 
 
 def default_max_tokens(n_ctx: int) -> int:
@@ -177,7 +247,7 @@ def _check(
     messages: Sequence[Mapping[str, Any]] | None,
     max_tokens: int | None,
     sampling: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> CheckedCall:
     if (prompt is None) == (messages is None):
         raise InvalidInput("a model call takes either a prompt or messages")
     if prompt is not None and not prompt.strip():
@@ -193,8 +263,10 @@ def _check(
     _check_others(given)
     check_tools(given, with_messages=messages is not None)
     if prompt is not None:
-        return {"prompt": prompt, **given}
-    return {"messages": [check_message(message) for message in messages or ()], **given}
+        return CheckedCall({"prompt": prompt, **given}, {})
+    files: dict[str, File] = {}
+    turns = [check_message(message, files) for message in messages or ()]
+    return CheckedCall({"messages": turns, **given}, files)
 
 
 def _check_option(name: str, value: Any) -> None:
@@ -216,7 +288,9 @@ def _check_form(call: dict[str, Any]) -> None:
 
     A schema is kept as text, because the database does not keep the order of its properties.
     """
-    if "json_schema" in call and not isinstance(call["json_schema"], str):
+    if isinstance(call.get("json_schema"), str):
+        _refuse_no_json(call["json_schema"])
+    elif "json_schema" in call:
         try:
             call["json_schema"] = json.dumps(call["json_schema"], allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -233,10 +307,15 @@ def _check_form(call: dict[str, Any]) -> None:
         )
 
 
+def _refuse_no_json(schema: str) -> None:
+    try:
+        json.loads(schema)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"json_schema is not valid JSON: {error}") from None
+
+
 def _check_others(call: Mapping[str, Any]) -> None:
-    for name in _SWITCHES:
-        if not isinstance(call.get(name, True), bool):
-            raise InvalidInput(f"{name} is {call[name]!r}", hint="it must be true or false")
+    _check_thinking(call)
     for name in ("stop", "dry_breakers"):
         texts = call.get(name, ())
         if not isinstance(texts, str) and not all(isinstance(text, str) for text in texts):
@@ -250,6 +329,23 @@ def _check_others(call: Mapping[str, Any]) -> None:
         )
 
 
+def _check_thinking(call: Mapping[str, Any]) -> None:
+    if not isinstance(call.get("parallel_tool_calls", True), bool):
+        raise InvalidInput("parallel_tool_calls must be true or false")
+    thinking = call.get("thinking", True)
+    number = isinstance(thinking, int) and thinking >= _LEAST_THINKING
+    if not isinstance(thinking, bool) and not number:
+        raise InvalidInput(
+            f"thinking is {thinking!r}",
+            hint=f"it must be true, false or a number of tokens from {_LEAST_THINKING}",
+        )
+    if call.get("reasoning_effort", "low") not in _EFFORTS:
+        raise InvalidInput(
+            f"reasoning_effort is {call['reasoning_effort']!r}",
+            hint=f"it must be one of {', '.join(_EFFORTS)}",
+        )
+
+
 def _is_bias(entry: tuple[Any, Any]) -> bool:
     token, value = entry
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -258,14 +354,7 @@ def _is_bias(entry: tuple[Any, Any]) -> bool:
 
 def bytes_of(call: Mapping[str, Any]) -> int:
     """The size of the text, which bounds its tokens: no token is shorter than a byte."""
+    forms = sum(len(call.get(name, "").encode()) for name in ("tools", "json_schema", "grammar"))
     if "prompt" in call:
-        return len(call["prompt"].encode())
-    tools = len(call.get("tools", "").encode())
-    return tools + sum(_bytes_of_message(message) for message in call["messages"])
-
-
-def _bytes_of_message(message: Mapping[str, Any]) -> int:
-    size = len(message["content"].encode()) + len(message.get("reasoning", "").encode())
-    for call in message.get("tool_calls", ()):
-        size += len(json.dumps(call).encode())
-    return size
+        return forms + len(call["prompt"].encode())
+    return forms + sum(text_bytes(message) for message in call["messages"])

@@ -45,7 +45,8 @@ class Operation:
     `parent_id` is locked together with the task. `costs` maps budget units (`ALL_OTHERS`: those
     held and not named) to what the attempt cost (None: nobody knows) and is settled before a
     finish, a retry or a requeue. `budgets` are the ceilings that a spawn moves out of the
-    parent's budget, `pool` puts the child's call into its pool. `news` tells the task's own pool
+    parent's budget, `pool` puts the child's call into its pool, `files` are the hashes of the files
+    that the child refers to. `news` tells the task's own pool
     what became of its call (see limits/folding).
     """
 
@@ -59,6 +60,7 @@ class Operation:
     event: dict[str, Any] | None = None
     news: list[dict[str, Any]] | None = None
     pool: dict[str, Any] | None = None
+    files: Sequence[str] = ()
     closes: bool = False
 
 
@@ -119,6 +121,14 @@ def _pooled(operations: Iterable[Operation]) -> list[dict[str, Any]]:
     ]
 
 
+def _attached(operations: Iterable[Operation]) -> list[dict[str, Any]]:
+    return [
+        {"parent_id": op.task_id, "key": op.fields["key"], "sha256": sha256}
+        for op in operations
+        for sha256 in op.files
+    ]
+
+
 def send(
     conn: psycopg.Connection[Any], operations: Sequence[Operation]
 ) -> list[psycopg.Cursor[Any]]:
@@ -144,6 +154,8 @@ def send(
             _run(conn, "escrow", escrows)
         if kind == "spawn" and (pooled := _pooled(operations)):
             _run(conn, "place_calls", pooled)
+        if kind == "spawn" and (attached := _attached(operations)):
+            _run(conn, "attach", attached)
     for ids in closing_rounds((op.task_id, op.parent_id) for op in operations if op.closes):
         conn.execute(statement("close_budgets"), {"ids": ids}, prepare=True)
     if events := [{"id": op.task_id, "seq": op.seq, **op.event} for op in operations if op.event]:

@@ -14,18 +14,54 @@ from lmx.workflows.errors import InvalidInput, TooLarge
 _PATIENCE_S = 1.0
 
 
-def read_prompt(words: Sequence[str], file: Path | None) -> str:
-    """Join the prompt's parts: the arguments, then the file, or else what is piped in.
+def split_files(
+    files: Sequence[Path], images: Sequence[str]
+) -> tuple[list[Path], list[dict[str, Any]]]:
+    """What of --file and --image is text for the prompt, and what is attached to it.
 
-    Raises InvalidInput when there is nothing to send or it is no text, TooLarge.
+    Told by the first bytes of a file, not by its name.
+    """
+    attached: list[dict[str, Any]] = [
+        {"type": "image", "url" if "://" in image else "path": image} for image in images
+    ]
+    texts = []
+    for file in files:
+        kind = _attachable(file)
+        if kind is None:
+            texts.append(file)
+        else:
+            attached.append({"type": kind, "path": file})
+    return texts, attached
+
+
+def _attachable(file: Path) -> str | None:
+    """Whether a file is an "image" or another "file" for a model; None for text, and for pipes.
+
+    Of what cannot be read, the reading of the prompt will say what is wrong.
+    """
+    from lmx.workflows.attachments.kinds import IMAGES, PDF, media_type_of
+
+    if not file.is_file():
+        return None
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        kind = media_type_of(stream.read(1024))
+        return "image" if kind in IMAGES else "file" if kind == PDF else None
+    return None
+
+
+def read_prompt(words: Sequence[str], files: Sequence[Path], *, alone: bool = True) -> str:
+    """Join the prompt's parts: the arguments, then the files, or else what is piped in.
+
+    Raises InvalidInput when there is nothing to send or it is no text, TooLarge. `alone`: nothing
+    else is sent, so that there must be a prompt.
     """
     parts = [_as_text(" ".join(words))]
-    if file is not None:
-        parts.append(read_file(file))
-    elif (piped := _piped_input()) is not None:
+    if files:
+        parts += map(read_file, files)
+    elif alone and (piped := _piped_input()) is not None:
         parts.append(_decode(_read_limited(piped, "standard input"), "standard input"))
     prompt = "\n\n".join(part for part in parts if part.strip())
-    if not prompt:
+    if not prompt and alone:
         raise InvalidInput(
             "there is no prompt", hint="give it as an argument, by --file, or pipe it in"
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from lmx.api.http.amounts import Budget
+from lmx.api.http.messages import Message
 from lmx.api.http.text import reject_unstorable
 from lmx.workflows.submission import MAX_PRIORITY, MAX_SECONDS
 
@@ -51,42 +52,8 @@ class FunctionTask(_Request):
     budget: Budget | None = None
 
 
-class CalledFunction(BaseModel):
-    """The function of a call, and its arguments in JSON."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name
-    arguments: str = "{}"
-
-
-class CalledTool(BaseModel):
-    """A call that a model asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str = ""
-    type: Literal["function"] = "function"
-    function: CalledFunction
-
-
-class Message(BaseModel):
-    """One message of a conversation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str | None = Field(None, description="Text; may be left out beside tool_calls.")
-    name: str | None = Field(None, description="Of the tool whose result this is.")
-    tool_calls: list[CalledTool] | None = Field(
-        None, description="The calls of an earlier answer, as they came."
-    )
-    tool_call_id: str | None = Field(None, description="The call whose result this is.")
-    reasoning: str | None = Field(None, description="That of an earlier answer.")
-
-
 class ModelCall(_Request):
-    """A task that calls a local model, with a prompt or with messages."""
+    """A task that calls a model, with a prompt or with messages."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -150,8 +117,12 @@ class ModelCall(_Request):
     parallel_tool_calls: bool | None = Field(
         None, description="Whether an answer may have several calls; the template's own default."
     )
-    thinking: bool | None = Field(
-        None, description="False asks for an answer without reasoning, where the template can."
+    thinking: bool | Annotated[int, Field(ge=128)] | None = Field(
+        None,
+        description="False asks for an answer without reasoning, a number bounds its tokens.",
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        Field(None, description="How much a cloud model may think.")
     )
     template_options: dict[str, Any] | None = Field(
         None, description="Other variables of the model's chat template."

@@ -70,6 +70,29 @@ CREATE TABLE lmx.pool_news (
     at      timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 CREATE INDEX pool_news_pool ON lmx.pool_news (pool_id, id);
+
+-- Images and files of messages, each once; the bytes are compressed already. `seen_at` is when it
+-- was last submitted (to the hour).
+CREATE TABLE lmx.files (
+    sha256     text PRIMARY KEY,
+    media_type text NOT NULL,
+    width      integer NOT NULL DEFAULT 0,
+    height     integer NOT NULL DEFAULT 0,
+    pages      integer NOT NULL DEFAULT 0,
+    size       integer NOT NULL,
+    data       bytea NOT NULL,
+    seen_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT files_whole CHECK (octet_length(data) = size)
+);
+ALTER TABLE lmx.files ALTER COLUMN data SET STORAGE EXTERNAL;
+
+-- Which tasks refer to them.
+CREATE TABLE lmx.task_files (
+    task_id bigint NOT NULL,
+    sha256  text NOT NULL REFERENCES lmx.files (sha256),
+    PRIMARY KEY (task_id, sha256)
+);
+CREATE INDEX task_files_file ON lmx.task_files (sha256);
 """
 
 
@@ -80,6 +103,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
+    op.execute("DROP TABLE lmx.task_files, lmx.files")
     op.execute("DROP TABLE lmx.pool_news, lmx.calls, lmx.cloud_models")
     op.execute("DROP INDEX lmx.tasks_pooled")
     op.execute("ALTER TABLE lmx.tasks DROP COLUMN pool_id")

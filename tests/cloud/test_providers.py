@@ -10,6 +10,7 @@ import pytest
 from lmx.workers import anthropic, gemini, openai_compatible
 from lmx.workers.cloud.answer import Answer, Question
 from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.provider import Provider
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
@@ -34,8 +35,7 @@ class Peer:
     def connect(self, key: str = KEY) -> Provider:
         url = f"{self.url}/v1" if self.provider == "openai" else self.url
         account = Account(self.provider, "default", base_url=url)
-        connected: Provider = MODULES[self.provider].connect(account, Key(key))
-        return connected
+        return Guarded(MODULES[self.provider].connect(account, Key(key)), Key(key))
 
     def at(self, url: str) -> "Peer":
         return replace(self, url=url)

@@ -42,7 +42,8 @@ def test_anthropic_hears_turns_tools_and_their_results() -> None:
     assert [turn["role"] for turn in request["messages"]] == ["user", "assistant", "user"]
     used = {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Bern"}}
     assert request["messages"][1]["content"] == [used]
-    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "sunny"}
+    sunny = [{"type": "text", "text": "sunny"}]
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": sunny}
     assert request["messages"][2]["content"] == [result, {"type": "text", "text": "And now?"}]
     assert request["tools"][0]["input_schema"] == WEATHER["function"]["parameters"]  # type: ignore[index]
     assert request["tool_choice"] == {"type": "tool", "name": "weather"}
@@ -52,8 +53,8 @@ def test_gemini_hears_turns_tools_and_their_results() -> None:
     asked = question(tools=json.dumps([WEATHER]), tool_choice="required")
     turns = contents(asked)
     assert [turn["role"] for turn in turns] == ["user", "model", "user"]
-    called = {"function_call": {"name": "weather", "args": {"city": "Bern"}}}
-    assert turns[1]["parts"] == [called]
+    (called,) = turns[1]["parts"]
+    assert called["function_call"] == {"name": "weather", "args": {"city": "Bern"}}
     answered = {"function_response": {"name": "weather", "response": {"result": "sunny"}}}
     assert turns[2]["parts"] == [answered, {"text": "And now?"}]
     settings = config(asked)
@@ -71,8 +72,8 @@ def test_a_schema_holds_the_answer_s_form() -> None:
 def test_images_go_by_reference_or_inline() -> None:
     parts = [
         {"type": "text", "text": "What is it?"},
-        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+        {"type": "image", "url": "https://example.org/a.png"},
+        {"type": "image", "media_type": "image/png", "data": b"hi"},
     ]
     asked = question(messages=[{"role": "user", "content": parts}])
     sources = [block.get("source") for block in for_anthropic(asked)["messages"][0]["content"]]

@@ -1,11 +1,15 @@
 """One cloud call from its lease to the operations that record its end."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 from time import monotonic
+from typing import Any
+
+import psycopg
 
 from lmx.workers.cloud import outcome
 from lmx.workers.cloud.answer import Answer, Question
@@ -13,6 +17,8 @@ from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.intake import Place
 from lmx.workers.cloud.provider import Provider
 from lmx.workers.running import Execution
+from lmx.workflows.attachments.parts import sources_of
+from lmx.workflows.errors import DatabaseUnavailable
 from lmx.workflows.operations import Operation
 from lmx.workflows.providers.pricing import Prices
 
@@ -46,11 +52,16 @@ class _Ear:
 
 @dataclass(slots=True)
 class Calls:
-    """Makes calls with the providers of each account. `place` says where a claimed call goes."""
+    """Makes calls with the providers of each account.
+
+    `place` says where a claimed call goes, `load` gives the bytes of files by their hashes; it
+    raises psycopg.Error or DatabaseUnavailable.
+    """
 
     providers: Mapping[str, Provider]
     prices: Prices
     place: Callable[[int], Place]
+    load: Callable[[Sequence[str]], Mapping[str, bytes]]
 
     async def __call__(self, execution: Execution) -> list[Operation]:
         """Make the call; what the provider refuses becomes part of the outcome."""
@@ -60,12 +71,23 @@ class Calls:
         try:
             if place.never is not None:
                 raise ProviderError(Failure.TOO_LONG, place.never)
-            question = Question.read({**lease.input, "model": place.model})
+            question = await self._question({**lease.input, "model": place.model})
             answer = await self.providers[_account_of(place)].ask(question, ear.hears)
+        except (psycopg.Error, DatabaseUnavailable) as error:
+            log.warning("task %s: its files cannot be read yet: %s", lease.task_id, error)
+            return outcome.postponed(lease)
         except ProviderError as error:
             log.info("task %s: %s: %s", lease.task_id, error.failure.value, error)
             return outcome.failed(lease, error, ear.heard_after_s())
         return outcome.answered(lease, answer, self._cost(place, answer), ear.heard_after_s())
+
+    async def _question(self, call: Mapping[str, Any]) -> Question:
+        """The call with the files that it refers to. Nothing has been sent if this raises."""
+        hashes = [
+            part["sha256"] for part in sources_of(call.get("messages") or ()) if "sha256" in part
+        ]
+        files = await asyncio.to_thread(self.load, hashes) if hashes else {}
+        return Question.read(call, files)
 
     def _cost(self, place: Place, answer: Answer) -> int:
         price = self.prices.find(place.model, answer.tokens.prompt, datetime.now(UTC))

@@ -1,6 +1,6 @@
 """Why a call failed: what that means for the task, for its pool and for what it may have cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -79,6 +79,18 @@ class ProviderError(Exception):
         self.granted = granted
         self.month = month
         self.told = told or {}
+
+    def redacted(self, redact: Callable[[str], str]) -> "ProviderError":
+        """The same with another message."""
+        return ProviderError(
+            self.failure,
+            redact(str(self)),
+            retry_after=self.retry_after,
+            limit=self.limit,
+            granted=self.granted,
+            month=self.month,
+            told=self.told,
+        )
 
     @property
     def meaning(self) -> Meaning:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.process import CloudWorker
 from lmx.workers.cloud.provider import Provider
 from lmx.workers.process import WorkerProcess
@@ -62,4 +63,4 @@ def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account
 
 def _connect(account: Account, key: Key) -> Provider:
     module: _Module = importlib.import_module(_MODULES[account.provider])
-    return module.connect(account, key)
+    return Guarded(module.connect(account, key), key)

@@ -88,6 +88,13 @@ def failed(lease: Lease, error: ProviderError, heard_after_s: float) -> list[Ope
     return [end]
 
 
+def postponed(lease: Lease) -> list[Operation]:
+    """The call could not be sent for a reason of our own: it goes back, not counted."""
+    back = Operation("requeue", lease.task_id, lease.seq, {"lost": False})
+    back.news = [_used({}, 0.0)]
+    return [back]
+
+
 def _news(error: ProviderError, heard_after_s: float) -> list[dict[str, Any]]:
     news: list[dict[str, Any]] = []
     if error.told:

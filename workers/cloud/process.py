@@ -1,6 +1,6 @@
 """Puts a provider's worker together: pools, limited intake, calls on one event loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from lmx.workers.cloud.calls import Calls
@@ -10,8 +10,10 @@ from lmx.workers.cloud.provider import Provider
 from lmx.workers.intake import Intake
 from lmx.workers.process import WorkerProcess
 from lmx.workers.settlement import settle
+from lmx.workflows.attachments.store import load_files
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
+from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.lease import Lease
 from lmx.workflows.names import GENERATE
 from lmx.workflows.operations import Operation
@@ -35,6 +37,12 @@ class CloudWorker:
         in_flight: int = IN_FLIGHT,
     ) -> None:
         self._intake: CloudIntake | None = None
+        files = HotPool(database)
+
+        def load(hashes: Sequence[str]) -> Mapping[str, bytes]:
+            with files.borrow() as conn:
+                return load_files(conn, hashes)
+
         self.process = WorkerProcess(
             settings,
             database,
@@ -44,8 +52,10 @@ class CloudWorker:
             threads=_THREADS,
             intake=self._make_intake,
             on_drain=lambda: self._flights.stop(settings.shutdown_grace_s),
+            on_stop=files.close,
         )
-        calls = Calls(providers, load_prices(settings.home), lambda task: self._claims.place(task))
+        prices = load_prices(settings.home)
+        calls = Calls(providers, prices, lambda task: self._claims.place(task), load)
         self._flights = Flights(calls, self.process.running, self._settle, self._failed)
         self._flights.start()
 

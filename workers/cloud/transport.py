@@ -7,8 +7,6 @@ import httpx2
 
 from lmx.workers.cloud.errors import Failure, ProviderError
 
-#: Seconds without a byte after which a call counts as hung.
-SILENCE_S: Final = 120.0
 CONNECT_S: Final = 10.0
 _NEVER_MADE: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -20,7 +18,7 @@ def broken(error: BaseException, message: str = "") -> ProviderError:
     if isinstance(cause, _NEVER_MADE):
         return ProviderError(Failure.UNREACHABLE, f"the provider cannot be reached: {reason}")
     if isinstance(cause, httpx2.TimeoutException):
-        return ProviderError(Failure.HUNG, f"no answer within {SILENCE_S:.0f} s")
+        return ProviderError(Failure.HUNG, "the provider was silent for too long: the call hangs")
     return ProviderError(Failure.LOST, f"the connection broke: {reason}")
 
 

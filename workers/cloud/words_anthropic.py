@@ -1,15 +1,16 @@
 """A question in Anthropic's words. Messages are in OpenAI's form, which most people know."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from lmx.workers.cloud.answer import Question
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.words import arguments_of, base64_of, parts_of
+from lmx.workflows.attachments.kinds import TEXT
 
 _TOOL_CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
 #: What the current API takes no more as a named parameter, and older models still obey.
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
+_EFFORTS: Final = {"minimal": "low"}
 
 
 def for_anthropic(question: Question) -> dict[str, Any]:
@@ -20,17 +21,20 @@ def for_anthropic(question: Question) -> dict[str, Any]:
         "max_tokens": question.max_tokens,
         "messages": _merged(_turn(message) for message in _spoken(question.messages)),
     }
-    if system := _system(question.messages, cache=bool(options.get("cache"))):
+    if system := _system(question.messages):
         request["system"] = system
     if stop := options.get("stop"):
         request["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
     if tools := options.get("tools"):
         request["tools"] = [_tool(tool) for tool in tools]
-        request["tool_choice"] = _tool_choice(options.get("tool_choice", "auto"))
+        request["tool_choice"] = _tool_choice(options)
     output = _output(options)
     if output:
         request["output_config"] = output
-    if thinking := options.get("thinking"):
+    thinking = options.get("thinking")
+    if options.get("reasoning_effort") == "none":
+        thinking = False
+    if thinking is not None:
         request["thinking"] = _thinking(thinking)
     if extra := {name: options[name] for name in _SAMPLING if name in options}:
         request["extra_body"] = extra
@@ -41,25 +45,20 @@ def _spoken(messages: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]
     return (message for message in messages if message["role"] != "system")
 
 
-def _system(messages: Sequence[Mapping[str, Any]], *, cache: bool) -> list[dict[str, Any]]:
-    """The system prompt; with `cache`, all that comes before its end is kept by the provider."""
-    texts = [message["content"] for message in messages if message["role"] == "system"]
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
-    if blocks and cache:
-        blocks[-1]["cache_control"] = {"type": "ephemeral"}
-    return blocks
+def _system(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The system prompt; up to a mark, all that comes before is kept by the provider."""
+    return [_part(part) for one in messages if one["role"] == "system" for part in parts_of(one)]
 
 
 def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
-    role, content = message["role"], message.get("content")
+    role = message["role"]
+    blocks = [_part(part) for part in parts_of(message)]
     if role == "tool":
-        result = {
-            "type": "tool_result",
-            "tool_use_id": message["tool_call_id"],
-            "content": content or "",
-        }
+        result = {"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": blocks}
+        if mark := blocks[-1].pop("cache_control", None) if blocks else None:
+            result["cache_control"] = mark
         return {"role": "user", "content": [result]}
-    blocks = _blocks(content)
+    blocks = [*map(dict, message.get("thinking_blocks") or ()), *blocks]
     blocks += [_tool_use(call) for call in message.get("tool_calls") or ()]
     return {"role": role, "content": blocks}
 
@@ -75,32 +74,28 @@ def _merged(turns: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return merged
 
 
-def _blocks(content: Any) -> list[dict[str, Any]]:
-    if content is None or content == "":
-        return []
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [_part(part) for part in content]
-
-
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    match part.get("type"):
-        case "text":
-            return {"type": "text", "text": part["text"]}
-        case "image_url":
-            return {"type": "image", "source": _source(part["image_url"]["url"])}
-        case "file":
-            return {"type": "document", "source": _source(part["file"]["url"])}
-        case other:
-            raise ProviderError(Failure.INVALID, f"a part of kind {other!r} cannot be sent")
+    block: dict[str, Any]
+    if part["type"] == "text":
+        block = {"type": "text", "text": part["text"]}
+    elif part["type"] == "image":
+        block = {"type": "image", "source": _source(part)}
+    else:
+        block = {"type": "document", "source": _source(part)}
+        if name := part.get("name"):
+            block["title"] = name
+    if cache := part.get("cache"):
+        block["cache_control"] = {"type": "ephemeral", **({"ttl": "1h"} if cache == "1h" else {})}
+    return block
 
 
-def _source(url: str) -> dict[str, str]:
-    """By reference, or inline as `data:image/png;base64,...`."""
-    if not url.startswith("data:"):
-        return {"type": "url", "url": url}
-    kind, _, data = url.removeprefix("data:").partition(";base64,")
-    return {"type": "base64", "media_type": kind, "data": data}
+def _source(part: Mapping[str, Any]) -> dict[str, str]:
+    """By reference, or all of it."""
+    if "url" in part:
+        return {"type": "url", "url": part["url"]}
+    if part["media_type"] == TEXT:
+        return {"type": "text", "media_type": TEXT, "data": part["data"].decode()}
+    return {"type": "base64", "media_type": part["media_type"], "data": base64_of(part)}
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,38 +107,37 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tool_choice(choice: Any) -> dict[str, Any]:
+def _tool_choice(options: Mapping[str, Any]) -> dict[str, Any]:
+    choice = options.get("tool_choice", "auto")
     if isinstance(choice, str):
-        return {"type": _TOOL_CHOICES.get(choice, "auto")}
-    return {"type": "tool", "name": choice["function"]["name"]}
+        told: dict[str, Any] = {"type": _TOOL_CHOICES.get(choice, "auto")}
+    else:
+        told = {"type": "tool", "name": choice["function"]["name"]}
+    if options.get("parallel_tool_calls") is False and told["type"] != "none":
+        told["disable_parallel_tool_use"] = True
+    return told
 
 
 def _tool_use(call: Mapping[str, Any]) -> dict[str, Any]:
-    """An earlier call of the model's own; its arguments come as JSON text."""
-    function = call.get("function", call)
-    arguments = function.get("arguments") or "{}"
-    try:
-        parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError:
-        name = function.get("name")
-        raise ProviderError(Failure.INVALID, f"the arguments of {name} are no JSON") from None
-    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": parsed}
+    """An earlier call of the model's own."""
+    name = call["function"]["name"]
+    return {"type": "tool_use", "id": call["id"], "name": name, "input": arguments_of(call)}
 
 
 def _output(options: Mapping[str, Any]) -> dict[str, Any]:
     output: dict[str, Any] = {}
     if schema := options.get("json_schema"):
-        parsed = json.loads(schema) if isinstance(schema, str) else schema
-        output["format"] = {"type": "json_schema", "schema": parsed}
-    if effort := options.get("effort"):
-        output["effort"] = effort
+        output["format"] = {"type": "json_schema", "schema": schema}
+    effort = options.get("reasoning_effort", "none")
+    if effort != "none":
+        output["effort"] = _EFFORTS.get(effort, effort)
     return output
 
 
-def _thinking(thinking: Any) -> dict[str, Any]:
+def _thinking(thinking: bool | int) -> dict[str, Any]:
     """`true` lets the model decide, a number is its budget in tokens, `false` switches it off."""
-    if isinstance(thinking, bool):
-        return {"type": "adaptive"} if thinking else {"type": "disabled"}
-    if isinstance(thinking, int):
-        return {"type": "enabled", "budget_tokens": thinking}
-    return dict(thinking)
+    if thinking is False:
+        return {"type": "disabled"}
+    if thinking is True:
+        return {"type": "adaptive", "display": "summarized"}
+    return {"type": "enabled", "budget_tokens": thinking, "display": "summarized"}

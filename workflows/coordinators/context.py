@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import orjson
 
 from lmx.workflows import generation, models, registry
+from lmx.workflows.attachments.store import keep_files
 from lmx.workflows.coordinators.handles import Child, ChildFailed
 from lmx.workflows.coordinators.history import History
 from lmx.workflows.coordinators.journal import Journal, Port
@@ -133,6 +134,7 @@ class Context:
                     sampling=sampling,
                     run=self.run_id,
                 )
+                keep_files(conn, call.files)
             return call.input, call.queue, call.terms(budgeted=True)
 
         options = Options(
@@ -245,6 +247,7 @@ class Context:
             },
             budget_rows(budget, terms.reserve, lost=terms.lost),
             None if terms.placement is None else placed({}, terms.placement),
+            [file.sha256 for file in terms.files],
         )
         return child
 

@@ -72,11 +72,13 @@ class Journal:
         fields: dict[str, Any],
         budgets: list[dict[str, Any]],
         pool: dict[str, Any] | None = None,
+        files: Sequence[str] = (),
     ) -> None:
         """Buffer a spawn; it commits with the next durable call."""
         operation = self.operation("spawn", **fields)
         operation.budgets = budgets or None
         operation.pool = pool
+        operation.files = files
         self._pending.append(operation)
 
     def refusal(self, key: str) -> str | None:

@@ -30,6 +30,7 @@ from lmx.workflows.providers import toml
 from lmx.workflows.providers.tiers import limits_of
 
 PROVIDERS: Final = ("anthropic", "gemini", "openai")
+SILENCE_S: Final = 120.0
 _FILE: Final = "providers.toml"
 _KEY_ENV: Final = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
 _ACCOUNT_KEYS: Final = {
@@ -42,6 +43,7 @@ _ACCOUNT_KEYS: Final = {
     "models",
     "clock_rate",
     "clock_origin",
+    "silence_s",
 }
 _MODEL_KEYS: Final = {"id", "provider", "group", "context", "max_output", "features"}
 
@@ -62,7 +64,8 @@ class CloudModel:
 class Account:
     """A key's owner at a provider. The key itself is read from `key_env` by the worker alone.
 
-    `clock_rate` and `clock_origin` are for rehearsals, whose provider's clock runs faster.
+    `clock_rate` and `clock_origin` are for rehearsals, whose provider's clock runs faster. A call
+    of which nothing is heard for `silence_s` seconds counts as hung.
     """
 
     provider: str
@@ -74,6 +77,7 @@ class Account:
     models: Sequence[CloudModel] = ()
     clock_rate: float = 1.0
     clock_origin: str = EPOCH
+    silence_s: float = SILENCE_S
 
     @property
     def queue(self) -> str:
@@ -181,7 +185,15 @@ def _account(row: Mapping[str, Any], source: str) -> Account:
         models=tuple(models),
         clock_rate=float(row.get("clock_rate", 1.0)),
         clock_origin=str(row.get("clock_origin", EPOCH)),
+        silence_s=_silence(row.get("silence_s", SILENCE_S), f"{source}: account {provider}/{name}"),
     )
+
+
+def _silence(value: Any, source: str) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value <= 86_400:
+        raise ConfigError(f"{source}: silence_s is {value!r} but must be seconds from 0 to 86400")
+    return float(value)
 
 
 def _model(row: Mapping[str, Any], source: str) -> CloudModel:

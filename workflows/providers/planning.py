@@ -7,6 +7,7 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows.errors import InvalidInput, NotFound
+from lmx.workflows.providers.catalog import CloudModel
 from lmx.workflows.providers.publishing import PublishedModel, now, pools_of
 
 #: Tokens that a provider puts around each message, at the most.
@@ -14,6 +15,31 @@ _AROUND_A_MESSAGE: Final = 32
 #: Bytes of text per token that are counted before a pool has learnt better; few texts have fewer.
 _BYTES_PER_TOKEN: Final = 3
 _DEFAULT_OUTPUT: Final = 4096
+#: Tokens by which a provider itself tells a model of its tools, at the most.
+_ABOUT_TOOLS: Final = 1_024
+#: The options that every cloud model takes; `session` is for local models, and harms no other.
+_COMMON: Final = frozenset(
+    (
+        *("prompt", "messages", "tools", "tool_choice", "json_schema", "session"),
+        *("temperature", "top_p", "stop", "thinking", "reasoning_effort"),
+    )
+)
+_OWN: Final[Mapping[str, frozenset[str]]] = {
+    "anthropic": frozenset(("top_k", "parallel_tool_calls")),
+    "gemini": frozenset(("top_k", "seed", "presence_penalty", "frequency_penalty")),
+    "openai": frozenset(
+        ("seed", "presence_penalty", "frequency_penalty", "logit_bias", "parallel_tool_calls")
+    ),
+}
+#: Features that an option needs; a server of one's own need not list them.
+_NEEDS: Final = {
+    "tools": "tools",
+    "json_schema": "json_schema",
+    "thinking": "thinking",
+    "reasoning_effort": "thinking",
+}
+#: Anthropic's least budget of thinking, which is a part of max_tokens.
+_LEAST_THINKING: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +50,14 @@ class Placement:
     queue: str
     model: str
     costs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Tokens of a call beside its text: the most that they are, and what they are as a rule."""
+
+    most: int = 0
+    usual: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +75,7 @@ def plan_cloud_call(
     size: int,
     max_tokens: int | None,
     pool: int | None = None,
+    beside: Beside = Beside(),
 ) -> CloudPlan:
     """Plan a call whose text has `size` bytes, for the pool with this id or else the freest one.
 
@@ -56,16 +91,17 @@ def plan_cloud_call(
             f"max_tokens is {wanted}, but {model.id} answers with at most {model.max_output}",
             hint="lower max_tokens",
         )
-    estimate = estimated_tokens(size)
+    estimate = estimated_tokens(size) + beside.usual
     if estimate > 2 * model.context:
         raise InvalidInput(
-            f"the prompt has {size} bytes; {model.id} takes {model.context} tokens",
+            f"the prompt has {size} bytes and {beside.usual} tokens of images and files;"
+            f" {model.id} takes {model.context} tokens",
             hint="shorten it",
         )
     pools = [one for one in pools_of(conn, model) if pool is None or one.id == pool]
     if not pools:
         raise NotFound(f"no account can call {model.id}", hint="see `lmx limits`")
-    worst = worst_cost(known, size, wanted)
+    worst = worst_cost(known, size + beside.most, wanted)
     costs = {"requests": 1, "input_tokens": estimate, "output_tokens": wanted, "usd": worst}
     return CloudPlan(Placement(pools[0].id, pools[0].queue, model.id, costs), wanted, worst)
 
@@ -84,6 +120,39 @@ def worst_cost(known: PublishedModel, size: int, max_tokens: int) -> int:
     """The most that a call can cost whose text has `size` bytes, in nano-dollars."""
     prompt = min(known.model.context, size + _AROUND_A_MESSAGE)
     return known.prices.worst_case(known.model.id, prompt, max_tokens, now())
+
+
+def beside_the_text(messages: int, attached: tuple[int, int], *, tools: bool) -> Beside:
+    """What so many messages, images and files (most, usual) and tools add to a text."""
+    around = (messages - 1) * _AROUND_A_MESSAGE + (_ABOUT_TOOLS if tools else 0)
+    most, usual = attached
+    return Beside(most + around, usual + around)
+
+
+def check_options(model: CloudModel, call: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for an option that the provider does not know: it would not be obeyed."""
+    known = _COMMON | _OWN[model.provider]
+    if unknown := sorted(set(call) - known):
+        raise InvalidInput(
+            f"{model.id} does not take {unknown[0]}", hint="leave it out, or choose a local model"
+        )
+    missing = [option for option, feature in _NEEDS.items() if feature not in model.features]
+    for option in missing if model.provider != "openai" else ():
+        if call.get(option):
+            raise InvalidInput(
+                f"{model.id} has no {_NEEDS[option]}", hint="`lmx models list` shows what each has"
+            )
+
+
+def check_thinking_budget(model: CloudModel, thinking: bool | int | None, max_tokens: int) -> None:
+    """Raise InvalidInput for a budget of thinking that the provider would refuse."""
+    if thinking is None or isinstance(thinking, bool) or model.provider != "anthropic":
+        return
+    if not _LEAST_THINKING <= thinking < max_tokens:
+        raise InvalidInput(
+            f"thinking is {thinking} tokens of {max_tokens}",
+            hint=f"{model.id} takes from {_LEAST_THINKING} to below max_tokens",
+        )
 
 
 def placed(task: Mapping[str, Any], placement: Placement) -> dict[str, Any]:

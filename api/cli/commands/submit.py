@@ -26,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
             "lmx enqueue 'What is the weather in Rome?' --tools @tools.json --wait",
             "lmx enqueue 'Name a colour' -o min_p=0.1 -o dry_multiplier=0.8 --no-thinking",
             "lmx enqueue --file prompt.txt --idempotency-key job-17 --budget 0.05",
+            "lmx enqueue 'What is it?' --image photo.jpg --file manual.pdf -m claude-haiku-5-5",
             """lmx enqueue --function count_words --input '{"args": ["a text"]}'""",
         ),
     )(enqueue)
@@ -39,8 +40,17 @@ def enqueue(
         ),
     ] = None,
     file: Annotated[
-        Path | None,
-        typer.Option("--file", "-f", help="Read the prompt from a file; - is standard input."),
+        list[Path] | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="Read the prompt from a file (-: standard input), or attach it if it is a PDF or"
+            " an image.",
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="Show the model an image: a file, or an http(s) address."),
     ] = None,
     model: Annotated[
         str | None,
@@ -85,6 +95,12 @@ def enqueue(
             "--thinking/--no-thinking", help="Reason before answering, where the model can."
         ),
     ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            "--reasoning-effort", metavar="LEVEL", help="none, minimal, low, medium, high, max."
+        ),
+    ] = None,
     messages: Annotated[
         str | None,
         typer.Option("--messages", help="A whole conversation instead of a prompt: JSON or @FILE."),
@@ -119,7 +135,13 @@ def enqueue(
     Exit code: 0 queued (with --wait: succeeded), 1 failed, 2 bad input, 3 refused, 4 timed out.
     """
     from lmx.api.cli.session import session
-    from lmx.api.cli.textinput import parse_budget, parse_json, read_file, read_prompt
+    from lmx.api.cli.textinput import (
+        parse_budget,
+        parse_json,
+        read_file,
+        read_prompt,
+        split_files,
+    )
     from lmx.api.cli.waiting import answer
     from lmx.api.preflight import refuse_malformed
 
@@ -137,8 +159,10 @@ def enqueue(
             answer(opened, task_id, wait=wait, timeout=timeout, as_json=as_json)
         return
     _refuse_without_function(input_)
-    turns = None if messages is None else _conversation(messages, prompt, file, system, raw=raw)
-    text = "" if turns is not None else read_prompt(prompt or [], file)
+    texts, parts = split_files(file or [], image or [])
+    given = bool(prompt or file or image)
+    turns = None if messages is None else _conversation(messages, system, raw=raw, given=given)
+    text = "" if turns is not None else read_prompt(prompt or [], texts, alone=not parts)
     sampling: dict[str, Any] = {
         **_options(option or []),
         "n_ctx": n_ctx,
@@ -151,10 +175,12 @@ def enqueue(
         "tools": None if tools is None else parse_json(tools, "--tools"),
         "tool_choice": tool_choice,
         "thinking": thinking,
+        "reasoning_effort": effort,
     }
     sampling = {name: value for name, value in sampling.items() if value is not None}
     with session() as opened:
         call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
+        turns = _with_parts(text, system, parts) if parts else turns
         if turns is not None:
             call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
         refuse_malformed(opened.connection, call["model"], {**call, **sampling})
@@ -196,13 +222,11 @@ def _options(words: list[str]) -> dict[str, Any]:
     return named
 
 
-def _conversation(
-    messages: str, prompt: list[str] | None, file: Path | None, system: str | None, *, raw: bool
-) -> Any:
+def _conversation(messages: str, system: str | None, *, raw: bool, given: bool) -> Any:
     from lmx.api.cli.textinput import parse_json
     from lmx.workflows.errors import InvalidInput
 
-    if prompt or file or system is not None or raw:
+    if given or system is not None or raw:
         raise InvalidInput("give either --messages or a prompt, not both")
     turns = parse_json(messages, "--messages")
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
@@ -249,6 +273,12 @@ def _model_call(
     if not chat:
         return {"model": model.name, "prompt": text, "max_tokens": limit}
     return {"model": model.name, "messages": _turns(text, system), "max_tokens": limit}
+
+
+def _with_parts(text: str, system: str | None, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A prompt below its images and files, which models like better than above them."""
+    said = [{"type": "text", "text": text}] if text else []
+    return [*_turns("", system)[:-1], {"role": "user", "content": [*parts, *said]}]
 
 
 def _turns(text: str, system: str | None) -> list[dict[str, str]]:

@@ -4,7 +4,14 @@ from lmx.workflows.database.tables.columns import FINAL_STATES, ROLES, STATES, m
 from lmx.workflows.database.tables.dramatiq import arrivals, rate_limits, results
 from lmx.workflows.database.tables.engine import devices, models, vram_holds, vram_leases
 from lmx.workflows.database.tables.money import budgets, charges, holds
-from lmx.workflows.database.tables.providers import calls, cloud_models, pool_news, pools
+from lmx.workflows.database.tables.providers import (
+    calls,
+    cloud_models,
+    files,
+    pool_news,
+    pools,
+    task_files,
+)
 from lmx.workflows.database.tables.records import checkpoints, events, memory, signals
 from lmx.workflows.database.tables.work import catalog, lanes, queues, runs, tasks, workers
 
@@ -21,6 +28,7 @@ __all__ = [
     "cloud_models",
     "devices",
     "events",
+    "files",
     "holds",
     "lanes",
     "memory",
@@ -33,6 +41,7 @@ __all__ = [
     "results",
     "runs",
     "signals",
+    "task_files",
     "tasks",
     "vram_holds",
     "vram_leases",

@@ -1,4 +1,4 @@
-"""Model providers: pools with their limits, calls, what is learnt, models with their prices."""
+"""Model providers: pools with limits, calls, what is learnt, models with prices, files."""
 
 from sqlalchemy import (
     BigInteger,
@@ -8,6 +8,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
@@ -71,4 +72,25 @@ pool_news = Table(
     Column("data", JSON, nullable=False),
     Column("at", TIME, nullable=False),
     Index("pool_news_pool", "pool_id", "id"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("seen_at", TIME, nullable=False),
+)
+
+task_files = Table(
+    "task_files",
+    metadata,
+    Column("task_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", Text, ForeignKey("lmx.files.sha256"), primary_key=True),
+    Index("task_files_file", "sha256"),
 )

@@ -1,0 +1,1 @@
+"""Images and files that messages refer to: what they are, what they cost, where they are kept."""
