@@ -37,8 +37,10 @@ test-cpp: .venv ## The C++ tests of the parts that need no model
 	cd engine_cpp && PATH="$(CURDIR)/$(BIN):$$PATH" sh -ec '\
 	  cmake --preset tests >/dev/null && cmake --build --preset tests && ctest --preset tests'
 
-test-sanitize: .venv ## The same under ASan+UBSan, then under TSan
-	cd engine_cpp && PATH="$(CURDIR)/$(BIN):$$PATH" sh -ec 'for preset in asan tsan; do \
+test-sanitize: .venv ## The same, and the engine on tiny models, under ASan+UBSan, then under TSan
+	$(BIN)/python -m tests.support.tiny engine_cpp/build/models llama gemma3 jamba
+	cd engine_cpp && PATH="$(CURDIR)/$(BIN):$$PATH" \
+	LMX_TEST_MODELS="$(CURDIR)/engine_cpp/build/models" sh -ec 'for preset in asan tsan; do \
 	  cmake --preset $$preset >/dev/null && cmake --build --preset $$preset && \
 	  ctest --preset $$preset; done'
 
