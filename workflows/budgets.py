@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import budgets
+from lmx.workflows.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,20 @@ class BudgetView:
     def left(self) -> int:
         """What can still be held or granted."""
         return self.ceiling - self.spent - self.held - self.granted
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetNode:
+    """A task with its budgets. Of what they spent, `unknown` (by unit) was charged for attempts of
+    the task itself at their hold, because nobody knows what became of them."""
+
+    id: int
+    parent_id: int | None
+    name: str
+    role: str
+    state: str
+    budgets: tuple[BudgetView, ...]
+    unknown: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,46 @@ def budgets_of(connection: Connection, ids: Iterable[int]) -> dict[int, tuple[Bu
     for task_id, *amounts in connection.execute(query):
         found[task_id] = (*found.get(task_id, ()), BudgetView(*amounts))
     return found
+
+
+_NODES: Final = text(
+    "WITH RECURSIVE tree AS ("
+    "  SELECT id, parent_id, coalesce(key, name) AS name, role, state"
+    "  FROM lmx.tasks WHERE id = :run"
+    "  UNION ALL"
+    "  SELECT c.id, c.parent_id, coalesce(c.key, c.name), c.role, c.state"
+    "  FROM tree JOIN lmx.tasks c ON c.parent_id = tree.id WHERE c.budgeted"
+    ") SELECT id, parent_id, name, role::text, state::text, ("
+    "  SELECT coalesce(jsonb_object_agg(unit, amount), '{}') FROM ("
+    "    SELECT unit, sum(amount) AS amount FROM lmx.charges"
+    "    WHERE task_id = tree.id AND reason = 'unknown' GROUP BY unit) u"
+    ") FROM tree ORDER BY id"
+)
+#: So many runs at the most are shown together.
+_MANY: Final = 50
+
+
+def run_budgets(database: Database, run_id: int) -> list[BudgetNode]:
+    """Return the budgets of a run, or of what is beneath any task, the top first.
+
+    Raises NotFound.
+    """
+    with database.engine.connect() as connection:
+        rows = connection.execute(_NODES, {"run": run_id}).all()
+        money = budgets_of(connection, [row[0] for row in rows])
+    if not rows:
+        raise NotFound(f"there is no task {run_id}", hint="see the runs with: lmx runs")
+    return [BudgetNode(*[*row[:5], money.get(row[0], ()), row[5]]) for row in rows]
+
+
+def runs_with_budgets(database: Database) -> list[int]:
+    """Return the latest runs that have a budget and have not finished, newest first."""
+    query = text(
+        "SELECT id FROM lmx.tasks WHERE parent_id IS NULL AND budgeted AND finished_at IS NULL"
+        " ORDER BY id DESC LIMIT :many"
+    )
+    with database.engine.connect() as connection:
+        return [row[0] for row in connection.execute(query, {"many": _MANY})]
 
 
 # All amounts of a budget, its own and those behind it, are stacked and grouped once: joins would

@@ -140,6 +140,7 @@ def send(
         conn.execute(statement("lock"), {"ids": _locked_ids(operations)}, prepare=True)
     if settlements := _settlements(operations):
         _run(conn, "settle", settlements)
+        _run(conn, "settle_allowances", settlements)
     if news := [{"id": op.task_id, "seq": op.seq, **n} for op in operations for n in op.news or ()]:
         _run(conn, "pool_news", news)
     by_kind: dict[str, list[dict[str, Any]]] = {}

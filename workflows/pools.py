@@ -13,6 +13,8 @@ from lmx.workflows.limits.pool import Pool, read_limits, read_pool
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 
+#: The model group of the pool that holds what all groups of an account share.
+SHARED: Final = "*"
 #: Where a clock that runs at our own rate is taken to have begun.
 EPOCH: Final = "2000-01-01T00:00:00Z"
 
@@ -70,13 +72,16 @@ class PoolNow:
     running: int
     next_in_s: float | None
     waits_for: str | None
+    deferred: int
+    deferred_for: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
     """A pool for people: `next_in_s` is when the next call may start, `waits_for` why not now.
 
-    `breaker_in_s` is when an open breaker lets its probe through.
+    `breaker_in_s` is when an open breaker lets its probe through. `deferred` are calls that wait
+    for the end of a period of an allowance, `deferred_for` says which.
     """
 
     id: int
@@ -90,21 +95,25 @@ class PoolView:
     running: int
     next_in_s: float | None
     waits_for: str | None
+    deferred: int = 0
+    deferred_for: str | None = None
     lowered: Mapping[str, int] = field(default_factory=dict)
 
 
-def put_pool(conn: psycopg.Connection[Any], spec: PoolSpec) -> int:
+def put_pool(conn: psycopg.Connection[Any], spec: PoolSpec, shared: int | None = None) -> int:
     """Make a pool, or give it other limits; what it has counted stays. Returns its id.
 
-    Raises InvalidInput for a limit that makes no sense.
+    `shared` is the id of the pool whose limits it shares. Raises InvalidInput for a limit that
+    makes no sense.
     """
     read_limits(spec.limits, {})
     conn.execute("INSERT INTO lmx.queues (name) VALUES (%s) ON CONFLICT DO NOTHING", [spec.queue])
     row = conn.execute(
         "INSERT INTO lmx.pools AS p (name, queue, provider, account, model_group, limits,"
-        " clock_rate, clock_origin) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " clock_rate, clock_origin, shared_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, limits = excluded.limits,"
         " clock_rate = excluded.clock_rate, clock_origin = excluded.clock_origin,"
+        " shared_id = excluded.shared_id,"
         " next_at = CASE WHEN p.limits = excluded.limits THEN p.next_at END"
         " RETURNING id",
         [
@@ -116,6 +125,7 @@ def put_pool(conn: psycopg.Connection[Any], spec: PoolSpec) -> int:
             encode(list(spec.limits)),
             spec.clock_rate,
             spec.clock_origin,
+            shared,
         ],
     ).fetchone()
     assert row is not None
@@ -144,7 +154,11 @@ SELECT p.id, p.name, p.queue, p.provider, p.model_group, p.limits, p.state, p.cl
        (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready'),
        (SELECT count(*) FROM lmx.tasks t JOIN lmx.workers w ON w.id = t.worker_id
         WHERE t.state = 'leased' AND t.pool_id = p.id),
-       extract(epoch FROM p.next_at - clock_timestamp())::float8, p.waits_for
+       extract(epoch FROM p.next_at - clock_timestamp())::float8, p.waits_for,
+       (SELECT count(*) FROM lmx.calls c JOIN lmx.tasks t ON t.id = c.task_id
+        WHERE c.deferred IS NOT NULL AND c.pool_id = p.id AND t.state = 'scheduled'),
+       (SELECT min(c.deferred) FROM lmx.calls c JOIN lmx.tasks t ON t.id = c.task_id
+        WHERE c.deferred IS NOT NULL AND c.pool_id = p.id AND t.state = 'scheduled')
 FROM lmx.pools p ORDER BY p.name
 """
 
@@ -209,6 +223,8 @@ def _view(row: PoolNow) -> PoolView:
         running=row.running,
         next_in_s=row.next_in_s if waits else None,
         waits_for=row.waits_for if waits else None,
+        deferred=row.deferred,
+        deferred_for=row.deferred_for,
         lowered=row.lowered,
     )
 

@@ -74,7 +74,9 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
 
 
 def doing(task: "TaskView", children: Sequence["TaskView"], call: "CallView | None") -> str:
-    """What a task does or waits for, memory included."""
+    """What a task does or waits for: memory, limits and money included."""
+    if task.state in ("ready", "scheduled") and call is not None and call.waits_for:
+        return f"waiting: {call.waits_for}"
     if task.state == "ready" and call is not None and call.shortage is not None:
         return shortage_text(call.shortage)
     return activity(task, children)

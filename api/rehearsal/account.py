@@ -22,23 +22,39 @@ class Refusal:
 
 @dataclass(slots=True)
 class ServedPool:
-    """The meters of one model group, and what went through it."""
+    """The meters of one model group, and what went through it; `shared` are its project's."""
 
     name: str
+    shared: "ServedPool | None" = None
     meters: dict[str, tuple[str, Meter]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     first_at: float | None = None
     last_at: float = 0.0
 
     def admit(self, now: float, amounts: Mapping[str, float]) -> Refusal | None:
-        """Count a request, or say which limit it meets."""
-        for name, (of, meter) in self.meters.items():
-            wanted = amounts.get(of, 0.0)
-            # Output is metered as it is produced: a request needs only some room for it.
-            if meter.room(now) < (1.0 if of == "output_tokens" else wanted):
+        """Count a request, or say which limit it meets, its own or its project's."""
+        parts = [self] if self.shared is None else [self, self.shared]
+        for part in parts:
+            if refusal := part.refusal(now, amounts):
                 self.counts["refused"] += 1
-                self.counts[f"refused: {name}"] += 1
+                self.counts[f"refused: {refusal.limit}"] += 1
+                return refusal
+        for part in parts:
+            part.take(now, amounts)
+        return None
+
+    def refusal(self, now: float, amounts: Mapping[str, float]) -> Refusal | None:
+        """Which of its own limits a request meets."""
+        for name, (of, meter) in self.meters.items():
+            # Output is metered as it is produced: a request needs only some room for it. So with
+            # money, which is known when the answer is.
+            wanted = 1.0 if of in ("output_tokens", "usd") else amounts.get(of, 0.0)
+            if meter.room(now) < wanted:
                 return Refusal(name, of, meter.limit, meter.retry_after(now, max(1.0, wanted)))
+        return None
+
+    def take(self, now: float, amounts: Mapping[str, float]) -> None:
+        """Count a request that is granted."""
         for of, meter in self.meters.values():
             if of != "output_tokens" and of in amounts:
                 meter.take(now, amounts[of])
@@ -46,7 +62,6 @@ class ServedPool:
         self.counts["input_tokens"] += int(amounts.get("input_tokens", 0))
         self.first_at = now if self.first_at is None else self.first_at
         self.last_at = now
-        return None
 
     def produced(self, now: float, tokens: int, nano: int) -> None:
         """Count output as it is made, and the dollars of a whole answer."""
@@ -58,6 +73,8 @@ class ServedPool:
         self.counts["output_tokens"] += tokens
         self.counts["usd_nano"] += nano
         self.last_at = now
+        if self.shared is not None:
+            self.shared.produced(now, tokens, nano)
 
     def told(self) -> dict[str, Any]:
         """The counts, for whoever asks."""

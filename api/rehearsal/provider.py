@@ -140,8 +140,14 @@ def build(
 
     `nano_price` gives a model's prices for input and output. Raises ValueError.
     """
+    shared = {
+        name: ServedPool(name, meters=meters_of(list(row.get("limits", ()))))
+        for name, row in profile.get("shared", {}).items()
+    }
     pools = {
-        name: ServedPool(name, meters_of(list(row.get("limits", ()))))
+        name: ServedPool(
+            name, shared.get(row.get("shared")), meters_of(list(row.get("limits", ())))
+        )
         for name, row in profile["pools"].items()
     }
     models = {}

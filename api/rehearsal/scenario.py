@@ -83,10 +83,14 @@ def served(scenario: Scenario, catalog: Catalog) -> dict[str, Any]:
     """The profile that the faithful provider serves: the same limits, enforced by its own means."""
     pools: dict[str, Any] = {}
     models: dict[str, Any] = {}
+    shared: dict[str, Any] = {}
     for agents in scenario.agents:
         model = catalog.model(agents.model)
         account = next(one for one in scenario.accounts if one.provider == model.provider)
         spec = catalog.pool(account, model)
         pools[spec.name] = {"limits": spec.limits}
+        if common := catalog.shared_pool(account):
+            shared[common.name] = {"limits": common.limits}
+            pools[spec.name]["shared"] = common.name
         models[model.id] = {"pool": spec.name, **scenario.pace}
-    return {"keys": [KEY], "pools": pools, "models": models}
+    return {"keys": [KEY], "pools": pools, "shared": shared, "models": models}

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lmx.workflows.database.connect import Database
+from tests.support.pools import Pools
 from tests.support.rehearsed import Rehearsed, profile
 
 
@@ -19,3 +21,10 @@ def rehearsed(generous: Rehearsed) -> Iterator[Rehearsed]:
     generous.fail()
     yield generous
     generous.fail()
+
+
+@pytest.fixture
+def pools(database: Database) -> Iterator[Pools]:
+    pools = Pools(database)
+    yield pools
+    pools.hands.close()

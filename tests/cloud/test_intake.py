@@ -1,75 +1,11 @@
 """The claim of cloud calls: pools are independent, exact, and shared by all processes."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from lmx.workers.cloud.intake import CloudIntake
-from lmx.workflows.database.connect import Database
-from lmx.workflows.lease import Lease
-from lmx.workflows.operations import Operation, apply
-from lmx.workflows.pools import PoolSpec, list_pools, place_calls, put_pool
-from tests.support.hands import Hands
-
-CLOUD = "cloud"
-
-
-class Pools:
-    """One or more workers of a provider, moved step by step, and a way to queue calls."""
-
-    def __init__(self, database: Database) -> None:
-        self.hands = Hands(database)
-        self.conn = self.hands.conn
-        self.waits: list[float] = []
-        self.intake = self.another()
-
-    def another(self) -> CloudIntake:
-        intake = CloudIntake(CLOUD, 64, lambda: self.hands.worker)
-        intake.due_in = self.waits.append
-        return intake
-
-    def pool(self, group: str, *limits: dict[str, Any], clock_rate: float = 1.0) -> int:
-        spec = PoolSpec(CLOUD, "faithful", "default", group, limits, clock_rate=clock_rate)
-        return put_pool(self.conn, spec)
-
-    def call(self, pool: int, count: int = 1, **costs: int) -> list[int]:
-        tasks = [self.hands.submit(role="worker") for _ in range(count)]
-        rows = [
-            {"id": task, "pool_id": pool, "model": "m", "costs": {"requests": 1, **costs}}
-            for task in tasks
-        ]
-        with self.conn.transaction():
-            assert place_calls(self.conn, rows) == count
-        return tasks
-
-    def claim(self, slots: int = 64, intake: CloudIntake | None = None) -> list[Lease]:
-        with self.conn.transaction():
-            return (intake or self.intake).claim(self.conn, slots)()
-
-    def finish(self, lease: Lease, *news: dict[str, Any], seq: int | None = None) -> None:
-        done = Operation("finish", lease.task_id, seq or lease.seq, {"state": "succeeded"})
-        done.news = list(news)
-        with self.conn.transaction():
-            apply(self.conn, [done])
-
-    def used(self, group: str) -> dict[str, float]:
-        name = f"faithful/default/{group}"
-        pool = next(pool for pool in list_pools(self.conn) if pool.name == name)
-        return {limit.name: limit.used for limit in pool.limits}
-
-
-@pytest.fixture
-def pools(database: Database) -> Iterator[Pools]:
-    pools = Pools(database)
-    yield pools
-    pools.hands.close()
-
-
-def hourly(limit: int, of: str = "requests") -> dict[str, Any]:
-    """A limit that does not change while a test runs."""
-    return {"name": f"{of}/h", "of": of, "kind": "window", "limit": limit, "period_s": 3600}
+from lmx.workflows.pools import list_pools, place_calls
+from tests.support.pools import CLOUD, Pools, hourly
 
 
 def test_a_pool_lets_through_what_its_limit_allows_and_no_more(pools: Pools) -> None:

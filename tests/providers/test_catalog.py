@@ -51,8 +51,56 @@ def test_anthropic_is_metered_by_buckets_and_gemini_by_windows_and_pacific_days(
         "requests/min": "window",
         "input tokens/min": "window",
         "requests/day": "day",
-        "dollars/10min": "window",
     }
+    gemini = next(one for one in shipped.accounts if one.provider == "gemini")
+    shared = shipped.shared_pool(gemini)
+    assert shared is not None
+    assert shared.name == "gemini/default/*"
+    assert [limit["name"] for limit in shared.limits] == ["dollars/10min"]
+
+
+def test_the_file_sets_what_groups_share_and_what_may_be_spent(tmp_path: Path) -> None:
+    known = catalog(
+        tmp_path,
+        """
+        [[account]]
+        provider = "gemini"
+        [account.limits."*"]
+        usd_10min = "7"
+        [[budget]]
+        per = "day"
+        usd = "5.00"
+        zone = "Europe/Berlin"
+        [[budget]]
+        per = "month"
+        calls = 1000
+        account = "gemini/default"
+        """,
+    )
+    shared = known.shared_pool(known.accounts[0])
+    assert shared is not None
+    assert shared.limits[0]["limit"] == 7_000_000_000
+    assert [str(one) for one in known.allowances] == [
+        "$5.00 a day",
+        "1,000 calls a month for gemini/default",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ('per = "day"', "a budget has one amount"),
+        ('usd = "1"\ntokens = 5', "a budget has one amount"),
+        ('usd = "1"\nper = "week"', "'week' is no period"),
+        ('euro = "1"', "unknown key 'euro'"),
+    ],
+)
+def test_a_budget_that_cannot_be_meant_names_the_file(
+    tmp_path: Path, budget: str, said: str
+) -> None:
+    with pytest.raises(LmxError, match=said) as raised:
+        catalog(tmp_path, f"[[budget]]\n{budget}")
+    assert "providers.toml" in str(raised.value)
 
 
 def test_an_unknown_model_is_told_with_its_neighbours() -> None:

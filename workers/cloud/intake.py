@@ -3,18 +3,17 @@
 A pool that must wait says until when, and is left alone until then; the others go on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
 import psycopg
 
+from lmx.workers.cloud.turn import PoolRow, Turn
 from lmx.workers.intake import Intake
+from lmx.workflows.allowances.holding import hold, lock_purse
 from lmx.workflows.lease import Lease
-from lmx.workflows.limits.admission import Admission, Call, admit
-from lmx.workflows.limits.folding import Folded, News, fold
-from lmx.workflows.limits.pool import Flying, read_pool, write_state
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 
@@ -22,29 +21,6 @@ from lmx.workflows.sql import statement
 _BREATH_S: Final = 0.005
 #: For so long after its time a pool is asked again: the database's clock is not quite ours.
 _LATE_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class PoolRow:
-    """A locked pool, with its news and its waiting calls; `now` is the time on its clock.
-
-    `flying` are the calls on their way.
-    """
-
-    id: int
-    name: str
-    limits: Sequence[Mapping[str, Any]]
-    state: Mapping[str, Any]
-    clock_rate: float
-    now: float
-    news: Sequence[tuple[str, float, int | None, Mapping[str, Any]]]
-    waiting: Sequence[tuple[int, str, Mapping[str, int]]]
-    flying: Sequence[Flying]
-
-    def fold(self) -> Folded:
-        """The pool with its news folded in."""
-        pool = replace(read_pool(self.limits, self.state), flying=self.flying)
-        return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,52 +67,39 @@ class CloudIntake(Intake):
 
     def _claim_now(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         asked = {"queue": self.queue, "worker": self._worker_id()}
-        locked = conn.execute(statement("lock_pools"), asked, prepare=True)
-        ids = [row[0] for row in locked.fetchall()]
-        if not ids:
+        locked = conn.execute(statement("lock_pools"), asked, prepare=True).fetchall()
+        if not locked:
             return list
+        shared = sorted({row[1] for row in locked if row[1] is not None})
+        if shared:
+            conn.execute(statement("lock_shared"), {"ids": shared}, prepare=True)
+        purse = lock_purse(conn, {row[2] for row in locked}) if locked[0][3] else None
         before = monotonic()
+        ids = [*(row[0] for row in locked), *shared]
         found = conn.execute(statement("read_pools"), {"ids": ids, "limit": slots}, prepare=True)
-        pools = [PoolRow(*row) for row in found.fetchall()]
-        chosen, written = self._admit(pools, slots, _Moment(before, monotonic()))
-        conn.execute(statement("write_pools"), {"pools": encode(written)}, prepare=True)
-        return self._claim_chosen(conn, chosen) if chosen else list
+        turn = Turn([PoolRow(*row) for row in found.fetchall()], purse)
+        moment = _Moment(before, monotonic())
+        turn.admit(slots)
+        self._remember(turn, moment)
+        conn.execute(statement("write_pools"), {"pools": encode(turn.written)}, prepare=True)
+        if turn.deferred:
+            conn.execute(statement("defer_calls"), {"calls": encode(turn.deferred)}, prepare=True)
+        if not turn.chosen:
+            return list
+        read = self._claim_chosen(conn, list(turn.chosen))
+        if purse is not None and purse.holds:
+            hold(conn, purse, self._worker_id())
+        return read
+
+    def _remember(self, turn: Turn, moment: _Moment) -> None:
+        """Keep where the claimed calls go, and when which pool will let something start."""
+        for task, (pool, model, never) in turn.chosen.items():
+            self._places[task] = Place(pool, model, moment.before, never)
+        for pool_id, wait_s in turn.waits.items():
+            self._due.pop(pool_id, None)
+            if wait_s is not None:
+                self._due[pool_id] = moment.after + wait_s
 
     def place(self, task_id: int) -> Place:
         """Where a call goes that this process has claimed; asked once, when it begins."""
         return self._places.pop(task_id)
-
-    def _admit(
-        self, pools: Sequence[PoolRow], slots: int, moment: _Moment
-    ) -> tuple[list[int], list[dict[str, Any]]]:
-        """Decide for each pool; no pool takes the slots that another one could use."""
-        chosen: list[int] = []
-        written = []
-        for place, row in enumerate(pools):
-            share = -(-(slots - len(chosen)) // (len(pools) - place))
-            folded = row.fold()
-            calls = [Call(task, costs) for task, _, costs in row.waiting[:share]]
-            decision = admit(folded.pool, row.now, calls)
-            models = {task: model for task, model, _ in row.waiting}
-            for task in (*decision.admitted, *decision.never):
-                never = decision.never.get(task)
-                self._places[task] = Place(row.name, models[task], moment.before, never)
-                chosen.append(task)
-            written.append(self._written(row, folded, decision, moment))
-        return chosen, written
-
-    def _written(
-        self, row: PoolRow, folded: Folded, decision: Admission, moment: _Moment
-    ) -> dict[str, Any]:
-        wait = decision.wait
-        self._due.pop(row.id, None)
-        if wait is not None:
-            self._due[row.id] = moment.after + wait.seconds / row.clock_rate
-        return {
-            "id": row.id,
-            "state": write_state(decision.pool, folded.lowered),
-            "wait": None if wait is None else wait.seconds,
-            "reason": None if wait is None else wait.reason,
-            "now": row.now,
-            "charged": {str(task): costs for task, costs in decision.admitted.items()},
-        }

@@ -64,10 +64,11 @@ def end_trees(conn: Connection, tree: Sequence[int], endings: Sequence[Ending]) 
         statement("end"), {"ids": list(tree), "tops": encode(tops), "error": encode(CANCELLED)}
     ).fetchall()
     budgeted = [(row[0], row[1]) for row in rows if row[2]]
-    if budgeted:
-        conn.execute(statement("forfeit"), {"ids": [task_id for task_id, _ in budgeted]})
-        close_budgets(conn, budgeted)
     leased = sorted(row[0] for row in rows if row[3])
+    if paying := sorted({*leased, *(task_id for task_id, _ in budgeted)}):
+        conn.execute(statement("forfeit"), {"ids": paying})
+    if budgeted:
+        close_budgets(conn, budgeted)
     stop_workers(conn, leased)
     return Ended(tuple(sorted(row[0] for row in rows)), tuple(leased))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
+from lmx.workflows.allowances.purse import Deferral, Purse, Settling, amounts_of
 from lmx.workflows.limits import breaker
 from lmx.workflows.limits.learning import expected
 from lmx.workflows.limits.pool import Limit, Pool
@@ -32,37 +33,79 @@ class Wait:
 @dataclass(slots=True)
 class Admission:
     """The decision: calls that start, with what the pool is charged for each; calls that never can,
-    with the reason; the pool after it.
+    with the reason; calls that no allowance has room for; the pool after it, and what it shares.
 
     `wait` is set when a call was left that has to wait.
     """
 
     pool: Pool
+    shared: Pool | None = None
     admitted: dict[int, dict[str, int]] = field(default_factory=dict)
+    deferred: dict[int, Deferral] = field(default_factory=dict)
     never: dict[int, str] = field(default_factory=dict)
     wait: Wait | None = None
 
 
-def admit(pool: Pool, now: float, calls: Iterable[Call]) -> Admission:
+def admit(
+    pool: Pool,
+    now: float,
+    calls: Iterable[Call],
+    *,
+    account: str = "",
+    shared: Pool | None = None,
+    purse: Purse | None = None,
+) -> Admission:
     """Take the calls in their order, each on top of those before it; the first that waits ends it.
 
-    Later calls do not overtake one that waits: a large call would starve behind small ones.
+    Later calls do not overtake one that waits: a large call would starve behind small ones. Only
+    what waits for the end of a period is set aside, and comes before them when that has come.
+    Every call counts in `shared`, too, and is paid out of the `purse` as one of `account`.
     """
-    decision = Admission(pool)
+    decision = Admission(pool, shared)
     for call in calls:
         costs = expected(pool.learnt, call.bounds)
-        if reason := _never(pool, costs):
+        if reason := _never(pool, costs) or (shared and _never(shared, costs)):
             decision.never[call.id] = reason
             continue
-        decision.wait = next_wait(decision.pool, now, costs)
+        amounts = amounts_of(call.bounds)
+        refusal = purse.refusal(account, amounts) if purse else None
+        if isinstance(refusal, Deferral):
+            decision.deferred[call.id] = refusal
+            continue
+        decision.wait = _longest(_waits(decision, now, costs, refusal))
         if decision.wait:
             break
-        if breaker.phase(decision.pool.breaker, now) == "half_open":
-            probe = breaker.probing(decision.pool.breaker, now, call.id)
-            decision.pool = replace(decision.pool, breaker=probe)
-        decision.pool = decision.pool.charge(now, costs)
-        decision.admitted[call.id] = costs
+        _start(decision, now, call, costs)
+        if purse:
+            purse.take(call.id, account, amounts)
     return decision
+
+
+def _start(decision: Admission, now: float, call: Call, costs: dict[str, int]) -> None:
+    """Charge a call that may start now; it is the probe of a half open breaker."""
+    if breaker.phase(decision.pool.breaker, now) == "half_open":
+        probe = breaker.probing(decision.pool.breaker, now, call.id)
+        decision.pool = replace(decision.pool, breaker=probe)
+    decision.pool = decision.pool.charge(now, costs)
+    if decision.shared is not None:
+        decision.shared = decision.shared.charge(now, costs)
+    decision.admitted[call.id] = costs
+
+
+def _waits(
+    decision: Admission, now: float, costs: Mapping[str, int], refusal: Settling | None
+) -> list[Wait | None]:
+    """What a call has to wait for: its pool, what that shares, money that is held."""
+    waits = [next_wait(decision.pool, now, costs)]
+    if decision.shared is not None:
+        waits.append(next_wait(decision.shared, now, costs))
+    if refusal is not None:
+        waits.append(Wait(refusal.seconds, refusal.reason))
+    return waits
+
+
+def _longest(waits: Iterable[Wait | None]) -> Wait | None:
+    return max(filter(None, waits), key=lambda wait: wait.seconds, default=None)
 
 
 def next_wait(pool: Pool, now: float, costs: Mapping[str, int]) -> Wait | None:

@@ -11,6 +11,15 @@
     [account.limits.haiku]          # instead of what the tier says
     rpm = 100
 
+    [account.limits."*"]            # shared by all its model groups
+    usd_10min = "20"
+
+    [[budget]]                      # what may be spent; also month, total; tokens, calls
+    per = "day"
+    usd = "5.00"
+    account = "anthropic/work"      # without it: of all calls
+    zone = "Europe/Berlin"          # without it: UTC
+
     [[account]]                     # any server that speaks OpenAI's protocol
     provider = "openai"
     name = "ollama"
@@ -24,8 +33,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from lmx.workflows.errors import ConfigError, NotFound
-from lmx.workflows.pools import EPOCH, PoolSpec
+from lmx.workflows.allowances.rules import FILE, Allowance, allowance
+from lmx.workflows.allowances.words import UNITS
+from lmx.workflows.errors import ConfigError, InvalidInput, NotFound
+from lmx.workflows.pools import EPOCH, SHARED, PoolSpec
 from lmx.workflows.providers import toml
 from lmx.workflows.providers.tiers import limits_of
 
@@ -92,6 +103,7 @@ class Catalog:
     models: Mapping[str, CloudModel]
     accounts: Sequence[Account]
     tiers: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
+    allowances: Sequence[Allowance] = ()
 
     def model(self, name: str) -> CloudModel:
         """The model called `name`. Raises NotFound with the nearest names."""
@@ -122,6 +134,21 @@ class Catalog:
             clock_origin=account.clock_origin,
         )
 
+    def shared_pool(self, account: Account) -> PoolSpec | None:
+        """The pool of the limits that all model groups of an account share, if there are any."""
+        limits = self.limits(account, SHARED)
+        if not limits:
+            return None
+        return PoolSpec(
+            queue=account.queue,
+            provider=account.provider,
+            account=account.name,
+            model_group=SHARED,
+            limits=limits,
+            clock_rate=account.clock_rate,
+            clock_origin=account.clock_origin,
+        )
+
     def limits(self, account: Account, group: str) -> list[dict[str, Any]]:
         """What the account says of a model group, or else its tier. Raises ConfigError."""
         source = f"account {account.provider}/{account.name}"
@@ -143,8 +170,9 @@ def load_catalog(home: Path | None = None) -> Catalog:
     models = [_model(row, "shipped models.toml") for row in toml.shipped("models.toml")["model"]]
     table = toml.own(home, _FILE)
     source = str(home / _FILE) if home else _FILE
-    if unknown := set(table) - {"account", "model"}:
-        raise ConfigError(f"{source} has an unknown key {min(unknown)!r}; known: account, model")
+    if unknown := set(table) - {"account", "budget", "model"}:
+        known = "account, budget, model"
+        raise ConfigError(f"{source} has an unknown key {min(unknown)!r}; known: {known}")
     models += [_model(row, source) for row in toml.rows(table, "model", source)]
     accounts = [_account(row, source) for row in toml.rows(table, "account", source)]
     _refuse_twins(accounts, source)
@@ -153,7 +181,8 @@ def load_catalog(home: Path | None = None) -> Catalog:
             accounts.append(Account(provider, "default", key_env=_KEY_ENV[provider]))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
-    return Catalog({model.id: model for model in models}, accounts, tiers)
+    allowances = [_allowance(row, source) for row in toml.rows(table, "budget", source)]
+    return Catalog({model.id: model for model in models}, accounts, tiers, allowances)
 
 
 def _refuse_twins(accounts: Sequence[Account], source: str) -> None:
@@ -209,6 +238,18 @@ def _model(row: Mapping[str, Any], source: str) -> CloudModel:
         )
     except KeyError as error:
         raise ConfigError(f"{source}: a model needs {error.args[0]}") from None
+
+
+def _allowance(row: Mapping[str, Any], source: str) -> Allowance:
+    _known(row, {"per", "account", "zone", *UNITS}, source, "budget")
+    named = [unit for unit in UNITS if unit in row]
+    if len(named) != 1:
+        raise ConfigError(f"{source}: a budget has one amount: {', '.join(UNITS)}")
+    options = {key: str(row[key]) for key in ("per", "account", "zone") if key in row}
+    try:
+        return allowance(str(row[named[0]]), unit=named[0], origin=FILE, **options)
+    except InvalidInput as error:
+        raise ConfigError(f"{source}: a budget: {error}") from None
 
 
 def _known(row: Mapping[str, Any], known: set[str], source: str, what: str) -> None:

@@ -1,14 +1,16 @@
 """A cloud call before it is queued: where it goes, what it may use and cost at the most."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 
+from lmx.workflows.allowances.purse import amounts_of
+from lmx.workflows.allowances.rules import never_fits, refuse_impossible
 from lmx.workflows.errors import InvalidInput, NotFound
 from lmx.workflows.providers.catalog import CloudModel
-from lmx.workflows.providers.publishing import PublishedModel, now, pools_of
+from lmx.workflows.providers.publishing import Choice, PublishedModel, now, pools_of
 
 #: Tokens that a provider puts around each message, at the most.
 _AROUND_A_MESSAGE: Final = 32
@@ -79,7 +81,7 @@ def plan_cloud_call(
 ) -> CloudPlan:
     """Plan a call whose text has `size` bytes, for the pool with this id or else the freest one.
 
-    Raises InvalidInput, NotFound.
+    Raises InvalidInput, NotFound, BudgetExceeded for what no account's allowances can ever hold.
 
     No token is shorter than a byte: that bounds the cost. Limits count by a smaller estimate, which
     is trued up by what the call has used.
@@ -102,8 +104,27 @@ def plan_cloud_call(
     if not pools:
         raise NotFound(f"no account can call {model.id}", hint="see `lmx limits`")
     worst = worst_cost(known, size + beside.most, wanted)
-    costs = {"requests": 1, "input_tokens": estimate, "output_tokens": wanted, "usd": worst}
-    return CloudPlan(Placement(pools[0].id, pools[0].queue, model.id, costs), wanted, worst)
+    costs = {
+        "requests": 1,
+        "input_tokens": estimate,
+        "output_tokens": wanted,
+        "tokens": longest_prompt(known, size + beside.most) + wanted,
+        "usd": worst,
+    }
+    chosen = _affordable(conn, pools, amounts_of(costs))
+    return CloudPlan(Placement(chosen.id, chosen.queue, model.id, costs), wanted, worst)
+
+
+def _affordable(
+    conn: psycopg.Connection[Any], pools: Sequence[Choice], amounts: Mapping[str, int]
+) -> Choice:
+    """The first pool whose account may ever spend so much. Raises BudgetExceeded."""
+    refused = [never_fits(conn, pool.account, amounts) for pool in pools]
+    for pool, refusal in zip(pools, refused, strict=True):
+        if refusal is None:
+            return pool
+    first = next(filter(None, refused))
+    raise refuse_impossible(first, amounts)
 
 
 def estimated_tokens(size: int) -> int:
@@ -118,8 +139,13 @@ def default_output(max_output: int) -> int:
 
 def worst_cost(known: PublishedModel, size: int, max_tokens: int) -> int:
     """The most that a call can cost whose text has `size` bytes, in nano-dollars."""
-    prompt = min(known.model.context, size + _AROUND_A_MESSAGE)
+    prompt = longest_prompt(known, size)
     return known.prices.worst_case(known.model.id, prompt, max_tokens, now())
+
+
+def longest_prompt(known: PublishedModel, size: int) -> int:
+    """The most tokens that a text of `size` bytes can have: no token is shorter than a byte."""
+    return min(known.model.context, size + _AROUND_A_MESSAGE)
 
 
 def beside_the_text(messages: int, attached: tuple[int, int], *, tools: bool) -> Beside:

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import psycopg
 
+from lmx.workflows.allowances.rules import follow_file
 from lmx.workflows.operations import encode
-from lmx.workflows.pools import put_pool
+from lmx.workflows.pools import SHARED, put_pool
 from lmx.workflows.providers.catalog import Account, Catalog, CloudModel
 from lmx.workflows.providers.pricing import Price, Prices
 
@@ -33,10 +34,14 @@ class PublishedModel:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A pool that could take a call: how many wait in it, and in how many seconds one may start."""
+    """A pool that could take a call: how many wait in it, and in how many seconds one may start.
+
+    `account` is `provider/name`.
+    """
 
     id: int
     name: str
+    account: str
     queue: str
     ready: int
     next_in_s: float
@@ -45,13 +50,30 @@ class Choice:
 def publish(
     conn: psycopg.Connection[Any], catalog: Catalog, accounts: Iterable[Account], prices: Prices
 ) -> None:
-    """Write down the models and pools of these accounts. Raises ConfigError for bad limits."""
+    """Write down the models and pools of these accounts, and the allowances of the catalog.
+
+    Raises ConfigError for bad limits.
+    """
     with conn.transaction():
-        for account in accounts:
+        follow_file(conn, catalog.allowances)
+    for account in accounts:
+        with conn.transaction():
+            _lock_pools(conn, account)
+            common = catalog.shared_pool(account)
+            shared = None if common is None else put_pool(conn, common)
             for model in catalog.models.values():
                 if account in catalog.accounts_for(model):
-                    put_pool(conn, catalog.pool(account, model))
+                    put_pool(conn, catalog.pool(account, model), shared)
                     _put_model(conn, model, prices)
+
+
+def _lock_pools(conn: psycopg.Connection[Any], account: Account) -> None:
+    """Lock an account's pools in the order of the claims."""
+    conn.execute(
+        "SELECT FROM lmx.pools WHERE provider = %s AND account = %s"
+        " ORDER BY model_group = %s, id FOR NO KEY UPDATE",
+        [account.provider, account.name, SHARED],
+    )
 
 
 def _put_model(conn: psycopg.Connection[Any], model: CloudModel, prices: Prices) -> None:
@@ -111,11 +133,11 @@ def list_cloud_models(conn: psycopg.Connection[Any]) -> list[CloudModel]:
 def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:
     """The pools in which a model's calls can count, the one that is free soonest first."""
     rows = conn.execute(
-        "SELECT p.id, p.name, p.queue,"
+        "SELECT p.id, p.name, p.provider || '/' || p.account, p.queue,"
         " (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready') AS ready,"
         " greatest(0, coalesce(extract(epoch FROM p.next_at - clock_timestamp())::float8, 0))"
         " FROM lmx.pools p WHERE p.provider = %s AND p.model_group = %s"
-        " ORDER BY ready, 5, p.id",
+        " ORDER BY ready, 6, p.id",
         [model.provider, model.group],
     )
     return [Choice(*row) for row in rows]

@@ -1,5 +1,13 @@
--- Settle all holds of tasks whose attempts have an unknown outcome, as their budgets say.
-WITH lost AS (
+-- Settle all holds of tasks whose attempts have an unknown outcome: of budgets as these say, of
+-- allowances as if all had been spent.
+WITH lapsed AS (
+    UPDATE lmx.allowance_holds SET cost = amount
+    WHERE task_id = ANY(%(ids)s::bigint[]) AND cost IS NULL
+    RETURNING period_id, task_id, lease_seq, amount
+), noted AS (
+    INSERT INTO lmx.allowance_charges (period_id, task_id, lease_seq, amount, reason)
+    SELECT period_id, task_id, lease_seq, amount, 'unknown' FROM lapsed WHERE amount > 0
+), lost AS (
     DELETE FROM lmx.holds h USING lmx.budgets b
     WHERE h.task_id = ANY(%(ids)s::bigint[]) AND b.task_id = h.task_id AND b.unit = h.unit
     RETURNING h.task_id, h.unit, h.lease_seq, h.amount,

@@ -27,7 +27,7 @@ SELECT t.id, t.lease_seq, t.root_id, t.parent_id, t.role::text, t.name, t.queue,
        t.nesting, t.priority, t.deliveries, t.attempts, t.max_attempts, t.time_limit_ms,
        extract(epoch FROM t.deadline)::float8 AS deadline,
        extract(epoch FROM t.started_at)::float8 AS claimed_at,
-       t.budgeted,
+       t.budgeted OR t.pool_id IS NOT NULL,
        NOT t.budgeted OR NOT EXISTS (
            SELECT FROM lmx.budgets b WHERE b.task_id = t.id AND b.reserve > 0
              AND b.unit NOT IN (SELECT p.unit FROM purse p WHERE p.task_id = t.id)) AS affordable,

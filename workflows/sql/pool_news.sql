@@ -1,9 +1,10 @@
 -- Tell pools what became of their calls, fenced by the leases. Real usage comes with the estimate
 -- that it replaces, the time at which that was charged, and when the provider was first heard: so
--- many seconds of ours after the charge.
+-- many seconds of ours after the charge. It counts for what the pool shares, too, whose limits are
+-- also told of refusals for them.
 WITH told AS (
     INSERT INTO lmx.pool_news (pool_id, task_id, kind, data)
-    SELECT c.pool_id, d.id, d.kind,
+    SELECT about.pool_id, d.id, d.kind,
            CASE WHEN d.kind IN ('used', 'lost')
                THEN d.data || jsonb_build_object('bound', c.costs, 'estimate', c.charged,
                                                  'charged_at', c.charged_at,
@@ -14,6 +15,14 @@ WITH told AS (
     JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     JOIN lmx.calls c ON c.task_id = d.id
     JOIN lmx.pools p ON p.id = c.pool_id
+    LEFT JOIN lmx.pools s ON s.id = p.shared_id
+    CROSS JOIN LATERAL (VALUES
+        (p.id, d.kind <> 'refused' OR s.id IS NULL OR NOT s.limits @> jsonb_build_array(
+             jsonb_build_object('name', d.data ->> 'limit'))),
+        (s.id, d.kind IN ('used', 'lost') OR d.kind = 'refused' AND s.limits @> jsonb_build_array(
+             jsonb_build_object('name', d.data ->> 'limit')))
+    ) AS about(pool_id, concerned)
+    WHERE about.pool_id IS NOT NULL AND about.concerned
     RETURNING pool_id
 )
 SELECT pg_notify('lmx:' || queue, '') FROM (

@@ -1,6 +1,7 @@
 -- Read locked pools on their own clocks: the limits, the state, the news (which is taken), and the
 -- foremost ready calls, locked, as [id, model, costs], and those on their way, as [charged_at,
--- costs, heard_at]. The first pool is the one whose call waits longest.
+-- costs, heard_at], which count for what their pool shares, too. The first pool is the one whose call
+-- waits longest.
 WITH news AS (
     DELETE FROM lmx.pool_news WHERE pool_id = ANY(%(ids)s::integer[]) RETURNING *
 ), clock AS (
@@ -17,7 +18,7 @@ WITH news AS (
         FOR NO KEY UPDATE OF t SKIP LOCKED
     ) c
 )
-SELECT p.id, p.name, p.limits, p.state, p.clock_rate,
+SELECT p.id, p.name, p.shared_id, p.provider || '/' || p.account, p.limits, p.state, p.clock_rate,
        extract(epoch FROM p.clock_origin)::float8
            + extract(epoch FROM clock.now - p.clock_origin)::float8 * p.clock_rate AS now,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
@@ -30,8 +31,8 @@ SELECT p.id, p.name, p.limits, p.state, p.clock_rate,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
                    c.charged_at, c.charged,
                    c.charged_at + (t.progress ->> 'heard_s')::float8 * p.clock_rate)), '[]')
-        FROM lmx.tasks t JOIN lmx.calls c ON c.task_id = t.id
-        WHERE t.state = 'leased' AND t.worker_id IS NOT NULL AND t.pool_id = p.id
+        FROM lmx.tasks t JOIN lmx.calls c ON c.task_id = t.id JOIN lmx.pools own ON own.id = t.pool_id
+        WHERE t.state = 'leased' AND t.worker_id IS NOT NULL AND p.id IN (own.id, own.shared_id)
           AND c.charged_at IS NOT NULL) AS flying
 FROM lmx.pools p, clock
 WHERE p.id = ANY(%(ids)s::integer[])

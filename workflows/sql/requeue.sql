@@ -10,6 +10,9 @@ WITH back AS (
          AS d(op int, id bigint, seq int, lost boolean, progressed boolean)
     WHERE t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     RETURNING d.op, d.lost, t.id, t.queue
+), unspent AS (
+    UPDATE lmx.allowance_holds h SET cost = 0
+    FROM back WHERE h.task_id = back.id AND NOT back.lost AND h.cost IS NULL
 ), freed AS (
     DELETE FROM lmx.holds h USING back WHERE h.task_id = back.id AND NOT back.lost
     RETURNING h.task_id, h.unit, h.amount

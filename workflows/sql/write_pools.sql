@@ -4,7 +4,7 @@ WITH given AS (
     SELECT * FROM jsonb_to_recordset(%(pools)s::jsonb)
         AS d(id integer, state jsonb, wait float8, reason text, now float8, charged jsonb)
 ), noted AS (
-    UPDATE lmx.calls c SET charged_at = g.now, charged = one.value
+    UPDATE lmx.calls c SET charged_at = g.now, charged = one.value, deferred = NULL
     FROM given g, jsonb_each(g.charged) one WHERE c.task_id = one.key::bigint
 )
 UPDATE lmx.pools p

@@ -20,10 +20,12 @@ class Shortage:
 
 @dataclass(frozen=True, slots=True)
 class CallView:
-    """A model call. `shortage` stays known after the wait is over."""
+    """A model call. `shortage` stays known after the wait is over. `waits_for` says what a call in
+    the cloud waits for now: a limit or a breaker of its pool, an allowance."""
 
     model: str
     shortage: Shortage | None
+    waits_for: str | None = None
 
 
 _CALLS: Final = text(
@@ -34,7 +36,11 @@ _CALLS: Final = text(
     "  SELECT DISTINCT ON (task_id) task_id, data FROM lmx.events"
     "  WHERE run_id = (SELECT root_id FROM lmx.tasks WHERE id = :top)"
     "    AND kind = 'waiting_for_memory' ORDER BY task_id, id DESC"
-    ") SELECT t.id, t.input ->> 'model', s.data FROM tree JOIN lmx.tasks t ON t.id = tree.id"
+    ") SELECT t.id, t.input ->> 'model', s.data,"
+    "  CASE WHEN t.state = 'scheduled' THEN c.deferred"
+    "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END"
+    " FROM tree JOIN lmx.tasks t ON t.id = tree.id"
+    " LEFT JOIN lmx.calls c ON c.task_id = t.id LEFT JOIN lmx.pools p ON p.id = c.pool_id"
     " LEFT JOIN short s ON s.task_id = t.id"
     " WHERE t.name = :name AND t.input ->> 'model' IS NOT NULL"
 )
@@ -46,7 +52,7 @@ def model_calls(database: Database, run_id: int) -> dict[int, CallView]:
         rows = connection.execute(_CALLS, {"top": run_id, "name": GENERATE}).all()
     return {
         task_id: CallView(
-            model, Shortage(data["needs"], data["cap"], data["free"]) if data else None
+            model, Shortage(data["needs"], data["cap"], data["free"]) if data else None, waits_for
         )
-        for task_id, model, data in rows
+        for task_id, model, data, waits_for in rows
     }

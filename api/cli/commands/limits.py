@@ -33,6 +33,10 @@ def limits(
         return
     columns = ["pool", "limit", "used", "of", "left", "waiting", "running", "next", "because"]
     print_table(columns, [row for view in found for row in _rows(view)])
+    for view in found:
+        if view.deferred:
+            calls = "1 call of" if view.deferred == 1 else f"{view.deferred} calls of"
+            note(f"{calls} {view.name} wait for money: {view.deferred_for}")
     if not found:
         note(_NONE)
 

@@ -1,5 +1,11 @@
 """The tables as SQLAlchemy Core sees them; `migrations/` creates them, a test compares the two."""
 
+from lmx.workflows.database.tables.allowances import (
+    allowance_charges,
+    allowance_holds,
+    allowance_periods,
+    allowances,
+)
 from lmx.workflows.database.tables.columns import FINAL_STATES, ROLES, STATES, metadata
 from lmx.workflows.database.tables.dramatiq import arrivals, rate_limits, results
 from lmx.workflows.database.tables.engine import devices, models, vram_holds, vram_leases
@@ -19,6 +25,10 @@ __all__ = [
     "FINAL_STATES",
     "ROLES",
     "STATES",
+    "allowance_charges",
+    "allowance_holds",
+    "allowance_periods",
+    "allowances",
     "arrivals",
     "budgets",
     "calls",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -26,6 +27,7 @@ pools = Table(
     Column("provider", Text, nullable=False),
     Column("account", Text, nullable=False),
     Column("model_group", Text, nullable=False),
+    Column("shared_id", Integer, ForeignKey("lmx.pools.id")),
     Column("limits", JSON, nullable=False),
     Column("state", JSON, nullable=False),
     Column("clock_origin", TIME, nullable=False),
@@ -46,6 +48,8 @@ calls = Table(
     Column("costs", JSON, nullable=False),
     Column("charged", JSON),
     Column("charged_at", Double),
+    Column("deferred", Text),
+    Index("calls_deferred", "task_id", postgresql_where=text("deferred IS NOT NULL")),
 )
 
 cloud_models = Table(

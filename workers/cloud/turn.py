@@ -1,0 +1,103 @@
+"""One claim over the pools of a provider: what of the waiting starts, waits, is set aside. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lmx.workflows.allowances.purse import Purse
+from lmx.workflows.limits.admission import Admission, Call, admit
+from lmx.workflows.limits.folding import Folded, News, fold
+from lmx.workflows.limits.pool import Flying, Pool, read_pool, write_state
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A locked pool, with its news and its waiting calls; `now` is the time on its clock.
+
+    `shared_id` is the pool of the limits that it shares, `flying` are the calls on their way.
+    """
+
+    id: int
+    name: str
+    shared_id: int | None
+    account: str
+    limits: Sequence[Mapping[str, Any]]
+    state: Mapping[str, Any]
+    clock_rate: float
+    now: float
+    news: Sequence[tuple[str, float, int | None, Mapping[str, Any]]]
+    waiting: Sequence[tuple[int, str, Mapping[str, int]]]
+    flying: Sequence[Flying]
+
+    def fold(self) -> Folded:
+        """The pool with its news folded in."""
+        pool = replace(read_pool(self.limits, self.state), flying=self.flying)
+        return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
+
+
+@dataclass(slots=True)
+class Turn:
+    """Decides for locked pools, each in its turn, what starts. `written` are the rows afterwards.
+
+    `chosen` maps what is to be claimed to its pool's name, its model, and why it can never start;
+    `waits` says in how many seconds of ours a pool will let something start, if it has to wait.
+    """
+
+    rows: Sequence[PoolRow]
+    purse: Purse | None = None
+    chosen: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
+    deferred: list[dict[str, Any]] = field(default_factory=list)
+    waits: dict[int, float | None] = field(default_factory=dict)
+    written: list[dict[str, Any]] = field(default_factory=list)
+
+    def admit(self, slots: int) -> None:
+        """Decide for each pool; no pool takes the slots that another one could use."""
+        common = {row.shared_id for row in self.rows}
+        shared = {row.id: row for row in self.rows if row.id in common}
+        folded = {pool_id: row.fold() for pool_id, row in shared.items()}
+        pools = {pool_id: one.pool for pool_id, one in folded.items()}
+        own = [row for row in self.rows if row.id not in shared]
+        for place, row in enumerate(own):
+            share = -(-(slots - len(self.chosen)) // (len(own) - place))
+            left = None if row.shared_id is None else pools[row.shared_id]
+            after = self._decide(row, share, left)
+            if row.shared_id is not None and after is not None:
+                pools[row.shared_id] = after
+        for pool_id, row in shared.items():
+            self._write(row, Admission(pools[pool_id]), folded[pool_id])
+
+    def _decide(self, row: PoolRow, share: int, shared: Pool | None) -> Pool | None:
+        """Admit calls of one pool; returns what it shares as it is afterwards."""
+        folded = row.fold()
+        decision = admit(
+            folded.pool,
+            row.now,
+            [Call(task, costs) for task, _, costs in row.waiting[:share]],
+            account=row.account,
+            shared=shared,
+            purse=self.purse,
+        )
+        models = {task: model for task, model, _ in row.waiting}
+        for task in (*decision.admitted, *decision.never):
+            self.chosen[task] = (row.name, models[task], decision.never.get(task))
+        for task, deferral in decision.deferred.items():
+            put_off = {"task": task, "until": deferral.until, "reason": deferral.reason}
+            self.deferred.append(put_off)
+        self._write(row, decision, folded)
+        return decision.shared
+
+    def _write(self, row: PoolRow, decision: Admission, folded: Folded) -> None:
+        wait = decision.wait
+        self.waits[row.id] = None if wait is None else wait.seconds / row.clock_rate
+        if decision.deferred and wait is None:
+            self.waits[row.id] = 0.0  # others may have stood behind what was set aside
+        self.written.append(
+            {
+                "id": row.id,
+                "state": write_state(decision.pool, folded.lowered),
+                "wait": None if wait is None else wait.seconds,
+                "reason": None if wait is None else wait.reason,
+                "now": row.now,
+                "charged": {str(task): costs for task, costs in decision.admitted.items()},
+            }
+        )

@@ -1,0 +1,1 @@
+"""Allowances: what all calls, or those of one account, may spend in a day, a month or in all."""
