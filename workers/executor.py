@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import psycopg
 
-from lmx.workers.outcome import finish, finish_failed
+from lmx.workers.outcome import costs_of, finish, finish_failed
 from lmx.workers.running import Cancelled, Execution, Running, TimeLimitExceeded
 from lmx.workflows import registry
 from lmx.workflows.control import cancel
@@ -150,7 +150,7 @@ def _succeeded(lease: Lease, output: Any, usage: dict[str, Any] | None = None) -
     text = orjson.Fragment(encode_input(output, "the result"))
     done = finish(lease, "succeeded", output=text, usage=usage)
     if lease.budgeted:
-        done.costs = {"usd": int((usage or {}).get("cost", 0)), ALL_OTHERS: 0}
+        done.costs = costs_of(lease, usage)
     done.closes = lease.budgeted
     return done
 

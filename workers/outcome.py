@@ -1,12 +1,15 @@
 """What becomes of a delivery: the operations that record its end, as pure functions."""
 
 import base64
+from collections.abc import Mapping
+from math import ceil
 from typing import Any, Final
 
 from dramatiq.message import Message
 
 from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workflows.lease import Lease
+from lmx.workflows.money import USD
 from lmx.workflows.operations import ALL_OTHERS, Operation
 from lmx.workflows.retries import describe, storable
 
@@ -56,6 +59,18 @@ def finish(lease: Lease, state: str, **fields: Any) -> Operation:
     return Operation(
         "finish", lease.task_id, lease.seq, {"state": state, **fields}, parent_id=lease.parent_id
     )
+
+
+def costs_of(lease: Lease, usage: Mapping[str, Any] | None) -> dict[str, int | None]:
+    """What a successful attempt has cost of each unit; `usage` is that of a model call."""
+    told = usage or {}
+    return {
+        USD: int(told.get("cost", 0)),
+        "tokens": told.get("prompt_tokens", 0) + told.get("completion_tokens", 0),
+        "calls": 1,
+        "seconds": ceil(lease.age()),
+        ALL_OTHERS: 0,
+    }
 
 
 def finish_failed(lease: Lease, error: dict[str, Any] | None) -> Operation:

@@ -22,7 +22,6 @@ from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.generation import PlannedCall, Terms
 from lmx.workflows.insertion import existing, insert, row_of
-from lmx.workflows.money import USD
 from lmx.workflows.names import EMBED, GENERATE
 from lmx.workflows.operations import encode
 from lmx.workflows.pools import place_calls
@@ -250,9 +249,8 @@ class Client:
     ) -> int:
         """Queue a planned call of a model. Raises BudgetExceeded if it could cost too much."""
         budget = options.budget or {}
-        if USD in budget:
-            generation.refuse_unaffordable(call, budget[USD])
-        terms = call.terms(budgeted=USD in budget)
+        generation.refuse_unaffordable(call, budget)
+        terms = call.terms(budget.keys())
         return self._submit(name, call.input, options, key, terms, connection)
 
     def _submit(
@@ -272,6 +270,8 @@ class Client:
             row = row_of(target, options)
             row["input"] = encoded
             row["key"] = key
+            if row["time_limit_ms"] is None and terms.time_limit:
+                row["time_limit_ms"] = int(terms.time_limit * 1000)
             row["hash"] = request_hash(name, encoded, options) if key else None
             if target.role == "coordinator" or options.budget:
                 row["role"] = target.role

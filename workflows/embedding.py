@@ -56,7 +56,7 @@ def plan_embedding(
         body["pooling"] = pooling
     # No token is shorter than a byte, but for the two that a tokenizer may put around a text.
     most = sum(min(length, len(text.encode()) + 2) for text in texts)
-    return PlannedCall(body, price(most, row.price_in))
+    return PlannedCall(body, price(most, row.price_in), tokens=most)
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Calls of models, local or in the cloud, as tasks: what they say and what they may cost."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,6 +9,8 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows import models
+from lmx.workflows.allowances.purse import amounts_of
+from lmx.workflows.allowances.words import amount_text
 from lmx.workflows.attachments.parts import File, sources_of
 from lmx.workflows.attachments.rules import attached_tokens, check_marks
 from lmx.workflows.attachments.store import complete
@@ -20,7 +22,7 @@ from lmx.workflows.conversations import (
     text_bytes,
 )
 from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
-from lmx.workflows.money import USD, format_usd, price
+from lmx.workflows.money import USD, price
 from lmx.workflows.names import GPU
 from lmx.workflows.providers.planning import (
     Placement,
@@ -76,18 +78,21 @@ class Terms:
     """What an attempt of a task holds of its budget, by unit; what it costs when it is lost.
 
     A lost attempt is charged what it held ("charge"), or has bought nothing ("release").
-    `placement` is the pool of a cloud call, `files` what its messages refer to.
+    `placement` is the pool of a cloud call, `files` what its messages refer to. `time_limit` is in
+    seconds, for a task without its own.
     """
 
     reserve: Budgets | None = None
     lost: str = "charge"
     placement: Placement | None = None
     files: Sequence[File] = field(default=(), repr=False)
+    time_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A checked call: its task input, the most it can cost in nano-dollars, its cloud pool.
+    """A checked call: its task input, the most it can cost in nano-dollars and in tokens, its cloud
+    pool.
 
     `files` are kept (`attachments.store`) in the transaction that queues it.
     """
@@ -96,17 +101,31 @@ class PlannedCall:
     worst_case: int
     placement: Placement | None = None
     files: Sequence[File] = field(default=(), repr=False)
+    tokens: int = 0
+
+    @property
+    def most(self) -> dict[str, int]:
+        """The most that the call can cost of each unit; how long a local one takes is not known."""
+        if self.placement is not None:
+            return {**amounts_of(self.placement.costs), USD: self.worst_case}
+        return {USD: self.worst_case, "tokens": self.tokens, "calls": 1}
 
     @property
     def queue(self) -> str:
         """The queue of the worker that makes the call."""
         return GPU if self.placement is None else self.placement.queue
 
-    def terms(self, *, budgeted: bool) -> Terms:
-        """The terms of the call's task; without a budget in dollars it holds nothing."""
-        reserve = {USD: self.worst_case} if budgeted and self.worst_case else None
-        lost = "release" if self.placement is None else "charge"
-        return Terms(reserve, lost, self.placement, self.files)
+    def terms(self, units: Collection[str] | None = None) -> Terms:
+        """The terms of the call's task, which holds what it may cost of these units, or of all."""
+        reserve = {
+            unit: amount
+            for unit, amount in self.most.items()
+            if amount and (units is None or unit in units)
+        }
+        if self.placement is None:
+            return Terms(reserve, "release", files=self.files)
+        limit = float(self.most["seconds"]) or None
+        return Terms(reserve, "charge", self.placement, self.files, limit)
 
 
 class CheckedCall(dict[str, Any]):
@@ -193,7 +212,8 @@ def place_call(
     models.refuse_oversized(conn, row, n_ctx, None)
     tokens_in = min(n_ctx, bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
-    return PlannedCall({"model": model, "max_tokens": max_tokens, **call}, worst)
+    body = {"model": model, "max_tokens": max_tokens, **call}
+    return PlannedCall(body, worst, tokens=tokens_in + max_tokens)
 
 
 def _place_cloud_call(
@@ -232,14 +252,15 @@ def default_max_tokens(n_ctx: int) -> int:
     return max(1, min(512, n_ctx // 2))
 
 
-def refuse_unaffordable(call: PlannedCall, budget: int) -> None:
-    """Raise BudgetExceeded if a call could cost more than `budget` nano-dollars."""
-    if call.worst_case > budget:
-        raise BudgetExceeded(
-            f"the call can cost up to {format_usd(call.worst_case)}, more than its budget of"
-            f" {format_usd(budget)}",
-            hint="raise the budget, or lower max_tokens or the prompt's length",
-        )
+def refuse_unaffordable(call: PlannedCall, budget: Budgets) -> None:
+    """Raise BudgetExceeded if a call could cost more than its budget."""
+    for unit, amount in call.most.items():
+        if unit in budget and amount > budget[unit]:
+            raise BudgetExceeded(
+                f"the call can cost up to {amount_text(unit, amount)}, more than its budget of"
+                f" {amount_text(unit, budget[unit])}",
+                hint="raise the budget, or lower max_tokens or the prompt's length",
+            )
 
 
 def _check(

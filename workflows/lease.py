@@ -65,6 +65,10 @@ class Lease:
         """Seconds until the deadline, never none at all; None where there is no deadline."""
         return None if self.deadline is None else max(0.001, self.deadline - self.now())
 
+    def age(self) -> float:
+        """Seconds since the claim, as far as this process can tell."""
+        return monotonic() - self.taken
+
     def now(self) -> float:
         """The database's time, in seconds since the epoch, as far as this process can tell."""
-        return self.claimed_at + (monotonic() - self.taken)
+        return self.claimed_at + self.age()

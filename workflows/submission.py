@@ -122,15 +122,27 @@ def request_hash(name: str, encoded: str, options: Options) -> bytes:
 
 
 def budget_rows(
-    budget: Budgets | None, reserve: Budgets | None = None, *, lost: str = "charge"
+    budget: Budgets | None,
+    reserve: Budgets | None = None,
+    *,
+    lost: str = "charge",
+    derived: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of lmx.budgets for one task.
 
     `reserve` is what each attempt holds; `lost` whether an attempt with an unknown outcome is
-    charged at that ("charge") or cost nothing ("release").
+    charged at that ("charge") or cost nothing ("release"). A `derived` budget is given only of the
+    units that its parent has one of.
     """
+    more = {"derived": True} if derived else {}
     return [
-        {"unit": unit, "ceiling": amount, "reserve": (reserve or {}).get(unit, 0), "lost": lost}
+        {
+            "unit": unit,
+            "ceiling": amount,
+            "reserve": (reserve or {}).get(unit, 0),
+            "lost": lost,
+            **more,
+        }
         for unit, amount in sorted((budget or {}).items())
     ]
 

@@ -235,3 +235,15 @@ def test_the_audit_finds_a_sum_that_is_wrong(pools: Pools) -> None:
     pools.conn.execute("UPDATE lmx.allowance_periods SET spent = 7")
     (found,) = check_allowances(pools.hands.database)
     assert "says spent = 7, but its rows add up to 0" in str(found)
+
+
+def test_units_other_than_dollars_are_held_and_settled_alike(pools: Pools) -> None:
+    allow(pools, "1000", unit="tokens")
+    allow(pools, "500", unit="seconds")
+    pools.call(pools.pool("haiku", hourly(100)), 3, tokens=400, seconds=200)
+    first, second = pools.claim()
+    pools.finish(first, costs={"tokens": 50, "seconds": 3, "*": 0})
+    pools.finish(second, costs={"tokens": 60, "seconds": 4, "*": 0})
+    spent = {view.unit: view.spent for view in list_allowances(pools.conn)}
+    assert spent == {"tokens": 110, "seconds": 7}
+    assert exact(pools)

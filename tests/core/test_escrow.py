@@ -108,14 +108,14 @@ def test_a_budget_below_the_worst_case_of_one_call_refuses_it(
     assert_nothing_left(database)
 
 
-def test_a_task_holds_what_it_reserved_in_every_unit_and_gives_it_back(
+def test_a_task_holds_what_it_reserved_in_every_unit_and_gives_back_what_it_did_not_use(
     served: Workers, client: Client, database: Database
 ) -> None:
     task = client.enqueue("free", budget={"usd": 9, "calls": 2}, reserve={"usd": 5, "calls": 1})
     client.result(task, 20)
     assert {b.unit: (b.spent, b.held) for b in get_task(database, task).budgets} == {
         "usd": (0, 0),
-        "calls": (0, 0),
+        "calls": (1, 0),
     }
     assert_nothing_left(database)
 

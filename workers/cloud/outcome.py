@@ -7,7 +7,6 @@ from lmx.workers import outcome
 from lmx.workers.cloud.answer import Answer
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workflows.lease import Lease
-from lmx.workflows.money import USD
 from lmx.workflows.operations import ALL_OTHERS, Operation, encode
 from lmx.workflows.retries import delay_before
 
@@ -36,7 +35,7 @@ def answered(lease: Lease, answer: Answer, cost: int, heard_after_s: float) -> l
         usage={key: value for key, value in usage.items() if value is not None},
     )
     if lease.budgeted:
-        done.costs = {USD: cost, **_counted(answer), ALL_OTHERS: 0}
+        done.costs = outcome.costs_of(lease, usage)
     done.closes = lease.budgeted
     done.news = [
         _used(metered(answer, cost), heard_after_s),
@@ -57,11 +56,6 @@ def metered(answer: Answer, cost: int) -> dict[str, int]:
         "output_tokens": tokens.output,
         "usd": cost,
     }
-
-
-def _counted(answer: Answer) -> dict[str, int]:
-    """The other units in which budgets are kept."""
-    return {"tokens": answer.tokens.prompt + answer.tokens.output, "calls": 1}
 
 
 def _used(real: Mapping[str, int], heard_after_s: float) -> dict[str, Any]:

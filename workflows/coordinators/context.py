@@ -118,7 +118,8 @@ class Context:
 
         With `tools` the result may have "tool_calls", in the form that a message of the assistant
         takes them; with a model that reasons, "reasoning".
-        Under a budget in dollars the call gets its worst case, unless `budget` gives it more.
+        Of the units of this coordinator's budget the call gets its worst case, unless `budget`
+        gives it more.
         Calls with the same `session="name"` within this run do not compute again what they begin
         with in common; "/name" is a session that is shared with other runs.
         """
@@ -135,7 +136,7 @@ class Context:
                     run=self.run_id,
                 )
                 keep_files(conn, call.files)
-            return call.input, call.queue, call.terms(budgeted=True)
+            return call.input, call.queue, call.terms()
 
         options = Options(
             priority=priority,
@@ -162,7 +163,7 @@ class Context:
         def body() -> tuple[Any, str, Terms]:
             with self._journal.port.borrow() as conn:
                 call = plan_embedding(conn, model=model, texts=texts, **options)
-            return call.input, call.queue, call.terms(budgeted=True)
+            return call.input, call.queue, call.terms()
 
         settings = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
         return self._spawn(key or EMBED, EMBED, "worker", settings, body, cost)
@@ -229,6 +230,7 @@ class Context:
             raise InvalidInput(f"cost is {cost}", hint="it must be above 0")
         payload, queue, terms = body()
         budget = options.budget or (terms.reserve if journal.lease.budgeted else None)
+        limit = options.time_limit or terms.time_limit
         journal.spawn(
             {
                 "key": key,
@@ -240,12 +242,12 @@ class Context:
                 "cost": cost,
                 "delay": options.delay,
                 "max_attempts": options.max_attempts,
-                "time_limit_ms": options.time_limit and int(options.time_limit * 1000),
+                "time_limit_ms": limit and int(limit * 1000),
                 "timeout": options.timeout,
                 "budgeted": bool(budget),
                 "input": orjson.Fragment(encode_input(payload)),
             },
-            budget_rows(budget, terms.reserve, lost=terms.lost),
+            budget_rows(budget, terms.reserve, lost=terms.lost, derived=not options.budget),
             None if terms.placement is None else placed({}, terms.placement),
             [file.sha256 for file in terms.files],
         )

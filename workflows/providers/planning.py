@@ -42,6 +42,9 @@ _NEEDS: Final = {
 }
 #: Anthropic's least budget of thinking, which is a part of max_tokens.
 _LEAST_THINKING: Final = 1_024
+#: How long a provider may be silent before its answer, and how slowly it may answer then.
+_SILENCE_S: Final = 120
+_SLOWEST_TOKENS_PER_S: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def plan_cloud_call(
         "input_tokens": estimate,
         "output_tokens": wanted,
         "tokens": longest_prompt(known, size + beside.most) + wanted,
+        "seconds": longest_s(wanted),
         "usd": worst,
     }
     chosen = _affordable(conn, pools, amounts_of(costs))
@@ -130,6 +134,11 @@ def _affordable(
 def estimated_tokens(size: int) -> int:
     """About how many tokens a text of `size` bytes has."""
     return size // _BYTES_PER_TOKEN + _AROUND_A_MESSAGE
+
+
+def longest_s(max_tokens: int) -> int:
+    """The seconds after which a call is ended: it was silent for long, or endlessly slow."""
+    return _SILENCE_S + -(-max_tokens // _SLOWEST_TOKENS_PER_S)
 
 
 def default_output(max_output: int) -> int:
