@@ -22,6 +22,7 @@ from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_anthropic import for_anthropic
 from lmx.workflows.providers.catalog import Account
+from lmx.workflows.providers.granted import Granted
 from lmx.workflows.providers.keys import Key
 from lmx.workflows.providers.pricing import Tokens
 
@@ -60,9 +61,41 @@ _STATUSES: Final[Mapping[int, Failure]] = {
 }
 
 
+#: What Anthropic calls its limits, and our names of them.
+_GRANTED: Final[Mapping[str, str]] = {
+    "requests_per_minute": "requests/min",
+    "input_tokens_per_minute": "input tokens/min",
+    "input_tokens_per_minute_cache_aware": "input tokens/min",
+    "output_tokens_per_minute": "output tokens/min",
+}
+#: A worker's start does not wait for longer than this for an answer.
+_TELLING_S: Final = 5.0
+
+
 def connect(account: Account, key: Key) -> "Anthropic":
     """The connection of one account."""
     return Anthropic(account, key)
+
+
+def granted(account: Account, key: Key) -> list[Granted]:
+    """What the account's organization may use, asked with an admin key. Raises ProviderError."""
+    client = anthropic.Anthropic(
+        api_key=key.reveal(), base_url=account.base_url, max_retries=0, timeout=_TELLING_S
+    )
+    try:
+        with client:
+            told = list(client.organization.rate_limits.list(group_type="model_group"))
+    except anthropic.APIError as error:
+        raise _explained(error) from None
+    except (httpx2.TransportError, ValueError, TypeError) as error:
+        raise broken(error) from None
+    return [
+        Granted(
+            tuple(entry.models or ()),
+            {_GRANTED[one.type]: one.value for one in entry.limits if one.type in _GRANTED},
+        )
+        for entry in told
+    ]
 
 
 class Anthropic:

@@ -81,6 +81,7 @@ class FaithfulProvider:
     pools: dict[str, ServedPool]
     faults: Faults = field(default_factory=Faults)
     context: int = 200_000
+    admin_keys: set[str] = field(default_factory=set)
     _random: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
 
     def admit(self, asked: Asked) -> Answering:
@@ -154,7 +155,8 @@ def build(
     for name, row in profile["models"].items():
         pace = {key: float(row[key]) for key in Pace.__slots__ if key in row}
         models[name] = ServedModel(name, row["pool"], Pace(**pace), *nano_price(name))
-    return FaithfulProvider(clock, set(profile["keys"]), models, pools)
+    admins = set(profile.get("admin_keys", ()))
+    return FaithfulProvider(clock, set(profile["keys"]), models, pools, admin_keys=admins)
 
 
 def _words(tokens: int) -> str:

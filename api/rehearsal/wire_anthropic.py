@@ -67,12 +67,15 @@ class _Wire:
         body = json.loads(await request.body())
         return JSONResponse({"input_tokens": count_tokens(_text_of(body))})
 
-    async def rate_limits(self, request: Request) -> Response:  # noqa: ARG002
+    async def rate_limits(self, request: Request) -> Response:
+        key = request.headers.get("x-api-key") or bearer(request)
+        if key not in self._provider.admin_keys:
+            return _error("unauthorized", "this takes an admin key", {})
         data = [
             {
                 "type": "rate_limit",
-                "group": name,
-                "group_type": "model_group",
+                "id": f"rl_{name}",
+                "group": {"type": "model_group", "id": f"rlg_{name}", "display_name": name},
                 "models": [m.name for m in self._provider.models.values() if m.pool == name],
                 "limits": [
                     {"type": f"{of}_per_minute", "value": int(meter.limit)}
@@ -81,7 +84,7 @@ class _Wire:
             }
             for name, pool in self._provider.pools.items()
         ]
-        return JSONResponse({"data": data, "has_more": False, "next_page": None})
+        return JSONResponse({"data": data, "next_page": None})
 
     def _rejected(self, rejected: Rejected, model: str) -> Response:
         headers = self._limits(model)

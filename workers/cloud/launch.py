@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from lmx.workers.cloud.errors import ProviderError
 from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.process import CloudWorker
 from lmx.workers.cloud.provider import Provider
@@ -13,7 +14,8 @@ from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import ConfigError
 from lmx.workflows.providers.catalog import Account, Catalog, load_catalog
-from lmx.workflows.providers.keys import Key, read_key
+from lmx.workflows.providers.granted import Granted
+from lmx.workflows.providers.keys import Key, find_admin_key, read_key
 from lmx.workflows.providers.pricing import load_prices
 from lmx.workflows.providers.publishing import publish
 
@@ -27,8 +29,16 @@ _MODULES: Final = {
 }
 
 
+#: The providers that tell an account's limits, each by `granted` in its module.
+_TELLING: Final = frozenset({"anthropic"})
+
+
 class _Module(Protocol):
     def connect(self, account: Account, key: Key) -> Provider: ...
+
+
+class _Telling(Protocol):
+    def granted(self, account: Account, key: Key) -> list[Granted]: ...
 
 
 def accounts_of(catalog: Catalog, queue: str) -> list[Account]:
@@ -44,7 +54,9 @@ def cloud_process(
     keys = _keys(settings, accounts)
     providers = {account.name: _connect(account, key) for account, key in keys}
     with database.connect_hot(application_name="lmx publish") as conn:
-        publish(conn, catalog, [account for account, _ in keys], load_prices(settings.home))
+        served = [account for account, _ in keys]
+        told = {account.name: _granted(account) for account in served}
+        publish(conn, catalog, served, load_prices(settings.home), told)
     return CloudWorker(settings, database, queue, providers).process
 
 
@@ -59,6 +71,20 @@ def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account
     if missing is not None and not found:
         raise missing
     return found
+
+
+def _granted(account: Account) -> list[Granted]:
+    """What the provider says that an account may use; nothing where it cannot be asked."""
+    key = find_admin_key(account) if account.provider in _TELLING else None
+    if key is None:
+        return []
+    module: _Telling = importlib.import_module(_MODULES[account.provider])
+    try:
+        return module.granted(account, key)
+    except ProviderError as error:
+        reason = error.failure.value
+        log.info("%s/%s does not tell its limits (%s)", account.provider, account.name, reason)
+        return []
 
 
 def _connect(account: Account, key: Key) -> Provider:

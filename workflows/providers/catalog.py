@@ -44,11 +44,13 @@ PROVIDERS: Final = ("anthropic", "gemini", "openai")
 SILENCE_S: Final = 120.0
 _FILE: Final = "providers.toml"
 _KEY_ENV: Final = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
+_ADMIN_KEY_ENV: Final = {"anthropic": "ANTHROPIC_ADMIN_KEY"}
 _ACCOUNT_KEYS: Final = {
     "provider",
     "name",
     "tier",
     "key_env",
+    "admin_key_env",
     "base_url",
     "limits",
     "models",
@@ -75,6 +77,8 @@ class CloudModel:
 class Account:
     """A key's owner at a provider. The key itself is read from `key_env` by the worker alone.
 
+    With the key of `admin_key_env` the provider is asked for the account's limits. `fixed`: a
+    person has named its tier, so what the provider says may only lower that.
     `clock_rate` and `clock_origin` are for rehearsals, whose provider's clock runs faster. A call
     of which nothing is heard for `silence_s` seconds counts as hung.
     """
@@ -83,6 +87,8 @@ class Account:
     name: str
     tier: str = "1"
     key_env: str | None = None
+    admin_key_env: str | None = None
+    fixed: bool = False
     base_url: str | None = None
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Sequence[CloudModel] = ()
@@ -178,7 +184,7 @@ def load_catalog(home: Path | None = None) -> Catalog:
     _refuse_twins(accounts, source)
     for provider in ("anthropic", "gemini"):
         if not any(account.provider == provider for account in accounts):
-            accounts.append(Account(provider, "default", key_env=_KEY_ENV[provider]))
+            accounts.append(_account({"provider": provider}, source))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
     allowances = [_allowance(row, source) for row in toml.rows(table, "budget", source)]
@@ -204,11 +210,15 @@ def _account(row: Mapping[str, Any], source: str) -> Account:
         _model({"group": item.get("id"), **item, "provider": provider}, source)
         for item in row.get("models", [])
     ]
+    key_env = row.get("key_env", _KEY_ENV.get(provider))
+    admin = _ADMIN_KEY_ENV.get(provider) if key_env == _KEY_ENV.get(provider) else None
     return Account(
         provider=provider,
         name=name,
         tier=str(row.get("tier", "1")),
-        key_env=row.get("key_env", _KEY_ENV.get(provider)),
+        key_env=key_env,
+        admin_key_env=row.get("admin_key_env", admin),
+        fixed="tier" in row,
         base_url=row.get("base_url"),
         limits=row.get("limits", {}),
         models=tuple(models),

@@ -65,6 +65,13 @@ def find_key(account: Account, home: Path, environ: Mapping[str, str] | None = N
     return Key("") if account.provider == "openai" else None
 
 
+def find_admin_key(account: Account, environ: Mapping[str, str] | None = None) -> Key | None:
+    """The key with which the provider may be asked for the account's limits, if there is one."""
+    env = os.environ if environ is None else environ
+    text = env.get(account.admin_key_env, "").strip() if account.admin_key_env else ""
+    return Key(text) if text else None
+
+
 def served_queues(
     catalog: Catalog, home: Path, environ: Mapping[str, str] | None = None
 ) -> list[str]:

@@ -13,6 +13,7 @@ from lmx.workflows.allowances.rules import follow_file
 from lmx.workflows.operations import encode
 from lmx.workflows.pools import SHARED, put_pool
 from lmx.workflows.providers.catalog import Account, Catalog, CloudModel
+from lmx.workflows.providers.granted import Granted, as_granted, by_group
 from lmx.workflows.providers.pricing import Price, Prices
 
 _PRICE_COLUMNS: Final = (
@@ -48,22 +49,31 @@ class Choice:
 
 
 def publish(
-    conn: psycopg.Connection[Any], catalog: Catalog, accounts: Iterable[Account], prices: Prices
+    conn: psycopg.Connection[Any],
+    catalog: Catalog,
+    accounts: Iterable[Account],
+    prices: Prices,
+    told: Mapping[str, Sequence[Granted]] | None = None,
 ) -> None:
     """Write down the models and pools of these accounts, and the allowances of the catalog.
 
-    Raises ConfigError for bad limits.
+    `told` is what the provider itself grants, by the account's name. Raises ConfigError for bad
+    limits.
     """
     with conn.transaction():
         follow_file(conn, catalog.allowances)
     for account in accounts:
         with conn.transaction():
             _lock_pools(conn, account)
+            granted = by_group(catalog, account, (told or {}).get(account.name, ()))
             common = catalog.shared_pool(account)
             shared = None if common is None else put_pool(conn, common)
             for model in catalog.models.values():
                 if account in catalog.accounts_for(model):
-                    put_pool(conn, catalog.pool(account, model), shared)
+                    fixed = account.fixed or model.group in account.limits
+                    spec = catalog.pool(account, model)
+                    spec = as_granted(spec, granted.get(model.group, {}), fixed=fixed)
+                    put_pool(conn, spec, shared)
                     _put_model(conn, model, prices)
 
 
