@@ -46,7 +46,7 @@ class Features:
     """A call as rules see it.
 
     Sizes are of its text: `prompt_bytes`, and about as many tokens as `prompt_tokens`. `max_tokens`
-    is 0 where the caller does not say. The switches tell what a model must be able to do.
+    and `n_ctx` (the context of a local model) are 0 where the caller does not say. The switches tell what a model must be able to do.
     `budget_usd` is what the call may cost at the most, `cost_usd` the least that any model could
     cost for it at the worst, both in dollars; None where there is no budget, or no such model.
     """
@@ -56,6 +56,7 @@ class Features:
     prompt_bytes: int = 0
     prompt_tokens: int = 0
     max_tokens: int = 0
+    n_ctx: int = 0
     messages: int = 0
     tools: bool = False
     images: bool = False
@@ -107,6 +108,7 @@ def features_of(
         prompt_bytes=size,
         prompt_tokens=estimated_tokens(size),
         max_tokens=max_tokens or 0,
+        n_ctx=int(call.get("n_ctx") or 0),
         messages=len(call.get("messages", ())),
         tools=bool(call.get("tools")),
         images="image" in parts,

@@ -39,7 +39,7 @@ class Survey:
     pools: Sequence[tuple[PoolNow, Ahead]]
     local: Sequence[tuple[Model, str | None]]
     gpu_attended: bool
-    n_ctx: int | None
+    n_ctx: int = 0
 
     def options(self, features: Features) -> list[Option]:
         """Every option for a call with these features."""
@@ -72,12 +72,12 @@ class Survey:
 def survey(
     conn: Connection,
     *,
-    n_ctx: int | None = None,
+    n_ctx: int = 0,
     place: tuple[int | None, float | None] = (None, None),
 ) -> Survey:
     """Look at all models and pools.
 
-    `n_ctx` is the context that a call asks of a local model. `place` is the pool in which it waits
+    `n_ctx` is the context that a call asks of a local model, 0 for its own. `place` is the pool in which it waits
     already, and its rank in the queue.
     """
     asked = dict(zip(("pool", "rank"), place, strict=True))

@@ -113,7 +113,7 @@ def route_call(
     """Choose a model by the rules of `home` (LMX_HOME) and plan the call for it."""
     features = asked.features(call := asked.checked())
     rules = load_rules(home or load_settings().home)
-    options = survey(conn, n_ctx=call.get("n_ctx")).options(features)
+    options = survey(conn, n_ctx=features.n_ctx).options(features)
 
     def plan(option: Option) -> PlannedCall:
         planned = place_call(conn, call, option.model, asked.max_tokens, option.pool_id)

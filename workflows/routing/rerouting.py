@@ -93,7 +93,7 @@ def _review(conn: Connection, call: Waiting) -> bool:
     """Move one call if it should be; returns whether it was. Its decision is locked."""
     features, terms = read_features(call.features), Terms(**call.terms)
     place = (call.pool_id, call.rank)
-    options = survey(conn, n_ctx=call.input.get("n_ctx"), place=place).options(features)
+    options = survey(conn, n_ctx=features.n_ctx, place=place).options(features)
     here = next((one for one in options if call.is_at(one)), None)
     because = "its model is gone" if here is None else soft_reason(here, terms)
     if because is None:
@@ -155,7 +155,9 @@ class _Gone(Exception):  # noqa: N818
 
 def _go(conn: Connection, call: Waiting, option: Option) -> PlannedCall:
     """Move a call to an option. Raises LmxError if it cannot go there, _Gone if it was claimed."""
-    said = {key: value for key, value in call.input.items() if key not in ("model", "max_tokens")}
+    said = {key: value for key, value in call.input.items() if key not in _OF_THE_MODEL}
+    if n_ctx := call.features.get("n_ctx"):
+        said["n_ctx"] = n_ctx
     planned = place_call(conn, said, option.model, call.input.get("max_tokens"), option.pool_id)
     ids = [one for one in (call.parent_id, call.task_id) if one is not None]
     with conn.transaction():

@@ -2,7 +2,7 @@
 -- already, its pool (NULL: none) and what its input says of the model. No row back: it was claimed,
 -- or moved by somebody else.
 UPDATE lmx.tasks t
-SET queue = q.name, pool_id = %(pool)s::integer, input = t.input || %(input)s::jsonb,
+SET queue = q.name, pool_id = %(pool)s::integer, input = t.input - 'n_ctx' || %(input)s::jsonb,
     budgeted = t.budgeted OR %(budgeted)s::boolean,
     rank = CASE WHEN t.queue = q.name THEN t.rank
                 ELSE nextval('lmx.lane') + q.lane_offset - t.priority * 1000.0 END
