@@ -46,9 +46,10 @@ class Features:
     """A call as rules see it.
 
     Sizes are of its text: `prompt_bytes`, and about as many tokens as `prompt_tokens`. `max_tokens`
-    and `n_ctx` (the context of a local model) are 0 where the caller does not say. The switches tell what a model must be able to do.
-    `budget_usd` is what the call may cost at the most, `cost_usd` the least that any model could
-    cost for it at the worst, both in dollars; None where there is no budget, or no such model.
+    and `n_ctx` (the context of a local model) are 0 where the caller does not say. The switches
+    tell what a model must be able to do. `budget_usd` is what the call may cost at the most,
+    `cost_usd` the least that any model could cost for it at the worst, both in dollars; None where
+    there is no budget, or no such model.
     """
 
     route: str = DEFAULT_ROUTE

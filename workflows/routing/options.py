@@ -77,8 +77,8 @@ def survey(
 ) -> Survey:
     """Look at all models and pools.
 
-    `n_ctx` is the context that a call asks of a local model, 0 for its own. `place` is the pool in which it waits
-    already, and its rank in the queue.
+    `n_ctx` is the context that a call asks of a local model, 0 for its own. `place` is the pool in
+    which it waits already, and its rank in the queue.
     """
     asked = dict(zip(("pool", "rank"), place, strict=True))
     waiting = {
