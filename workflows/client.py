@@ -170,7 +170,7 @@ class Client:
             max_tokens=max_tokens,
             sampling=sampling,
             priority=priority,
-            budget=(budget or {}).get(USD),
+            budget=budget or {},
         )
         with self._use(connection) as conn:
             call = plan_asked(conn, asked)

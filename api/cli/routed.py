@@ -45,7 +45,6 @@ def submit_by_route(
     """Queue a call by its route and return the task's id; with `explain` only show the choice."""
     from lmx.api.cli.decisions import print_decision
     from lmx.api.preflight import has_form, refuse_malformed
-    from lmx.workflows.money import USD
     from lmx.workflows.routing import planning
 
     if explain or has_form(sampling):
@@ -53,7 +52,7 @@ def submit_by_route(
             **call,
             sampling=sampling,
             priority=common["priority"],
-            budget=(common["budget"] or {}).get(USD),
+            budget=common["budget"] or {},
         )
         decision = planning.explain(opened.connection, asked, opened.settings.home)
         if explain:

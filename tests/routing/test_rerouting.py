@@ -154,9 +154,9 @@ def spawned(two: Routes, ceiling: int, route: str = "r") -> tuple[int, int]:
     from lmx.workflows.routing.planning import Asked, plan_asked
     from lmx.workflows.submission import budget_rows
 
-    asked = Asked(route=route, prompt="Count.", max_tokens=50, run=run, budget=ceiling)
+    asked = Asked(route=route, prompt="Count.", max_tokens=50, run=run, budget={"usd": ceiling})
     call = plan_asked(two.conn, asked)
-    terms = call.terms(budgeted=True)
+    terms = call.terms()
     operation = Operation(
         "spawn",
         lease.task_id,
@@ -167,7 +167,7 @@ def spawned(two: Routes, ceiling: int, route: str = "r") -> tuple[int, int]:
             **{"time_limit_ms": None, "timeout": None, "budgeted": bool(terms.reserve)},
             "input": call.input,
         },
-        budgets=budget_rows(terms.reserve, terms.reserve, lost=terms.lost) or None,
+        budgets=budget_rows(terms.reserve, terms.reserve, lost=terms.lost, derived=True),
         pool=placed({}, terms.placement) if terms.placement else None,
         decision=terms.decision,
     )

@@ -21,7 +21,6 @@ from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import BudgetExceeded, InvalidInput
 from lmx.workflows.generation import Terms
 from lmx.workflows.lease import Lease
-from lmx.workflows.money import USD
 from lmx.workflows.names import DEFAULT, EMBED, GENERATE
 from lmx.workflows.providers.planning import placed
 from lmx.workflows.routing.planning import Asked, plan_asked
@@ -142,11 +141,11 @@ class Context:
                 max_tokens=max_tokens,
                 sampling=sampling,
                 priority=priority,
-                budget=(budget or {}).get(USD),
+                budget=budget or {},
                 run=self.run_id,
             )
             with self._journal.port.borrow() as conn:
-                if model is None and budget is None and self._journal.lease.budgeted:
+                if model is None and not budget and self._journal.lease.budgeted:
                     asked = replace(asked, budget=self._journal.left(conn))
                 call = plan_asked(conn, asked)
                 keep_files(conn, call.files)

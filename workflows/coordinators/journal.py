@@ -12,9 +12,8 @@ from lmx.workflows.coordinators.history import ChildRecord, History, load
 from lmx.workflows.coordinators.park import LeaseLost, Parked
 from lmx.workflows.errors import InvalidInput, Refused
 from lmx.workflows.lease import Lease
-from lmx.workflows.money import USD
 from lmx.workflows.operations import Applied, Operation
-from lmx.workflows.routing.planning import left_in_budget
+from lmx.workflows.routing.planning import left_in_budgets
 from lmx.workflows.submission import encode_input
 
 _OVERSPENT = "budgets_never_overspent"
@@ -85,12 +84,13 @@ class Journal:
         operation.decision = decision
         self._pending.append(operation)
 
-    def left(self, conn: psycopg.Connection[Any]) -> int | None:
-        """Nano-dollars that are left for further children; None without a budget in dollars."""
-        left = left_in_budget(conn, self.lease.task_id)
-        asked = [row for spawn in self._pending for row in spawn.budgets or ()]
-        promised = sum(row["ceiling"] for row in asked if row["unit"] == USD)
-        return None if left is None else max(0, left - promised)
+    def left(self, conn: psycopg.Connection[Any]) -> dict[str, int]:
+        """What is left for further children of each unit that this coordinator has a budget in."""
+        left = left_in_budgets(conn, self.lease.task_id)
+        for row in (row for spawn in self._pending for row in spawn.budgets or ()):
+            if row["unit"] in left:
+                left[row["unit"]] = max(0, left[row["unit"]] - row["ceiling"])
+        return left
 
     def refusal(self, key: str) -> str | None:
         """Why the spawn of this key was refused, if it was."""

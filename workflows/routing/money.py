@@ -1,74 +1,76 @@
-"""The budget of a call that moves to another model: it holds what it can cost there.
+"""The budgets of a call that moves to another model: it holds what it can cost there.
 
 A child that was given exactly its worst case keeps being so: what is missing comes out of its
-parent's budget, and what is too much goes back. Any other budget stays what it is. The caller has
+parent's budgets, and what is too much goes back. Any other budget stays what it is. The caller has
 locked the rows of the parent and the call.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
+from lmx.workflows.allowances.words import amount_text
 from lmx.workflows.errors import BudgetExceeded
 from lmx.workflows.generation import PlannedCall
-from lmx.workflows.money import USD, format_usd
 
 Connection = psycopg.Connection[Any]
 
 
-def hold_instead(conn: Connection, task_id: int, parent: int | None, call: PlannedCall) -> bool:
-    """Let the task hold what `call` can cost; returns whether it has a budget in dollars now.
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """A row of lmx.budgets; `used` is all that is spent, held or granted."""
 
-    Raises BudgetExceeded if there is not enough, and has then changed nothing.
+    ceiling: int
+    used: int
+    reserve: int
+
+
+def hold_instead(conn: Connection, task_id: int, parent: int | None, call: PlannedCall) -> bool:
+    """Let the task hold what `call` can cost; returns whether it has a budget now.
+
+    Raises BudgetExceeded if there is not enough of a unit; the caller's savepoint undoes the rest.
     """
-    worst, lost = call.worst_case, call.terms(budgeted=True).lost
-    own = conn.execute(
-        "SELECT ceiling, spent + held + granted, reserve FROM lmx.budgets"
-        " WHERE task_id = %s AND unit = %s",
-        [task_id, USD],
-    ).fetchone()
-    if own is None:
-        if not worst or not _grant(conn, parent, worst):
-            return False
+    own, above = _budgets(conn, task_id), _budgets(conn, parent)
+    exact = parent is not None and all(b.ceiling == b.reserve and not b.used for b in own.values())
+    units = {*own, *(above if exact else ())}
+    for unit in sorted(units):
+        known = own.get(unit, _Budget(0, 0, 0))
+        worst, ceiling = call.most.get(unit, 0), known.ceiling
+        if not worst and unit not in own:
+            continue
+        if exact and unit in above:
+            _grant(conn, parent, unit, worst - ceiling, above[unit])
+            ceiling = worst
+        if known.used + worst > ceiling:
+            raise BudgetExceeded(_too_dear(unit, worst, ceiling - known.used))
         conn.execute(
             "INSERT INTO lmx.budgets (task_id, unit, ceiling, reserve, lost)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            [task_id, USD, worst, worst, lost],
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (task_id, unit) DO UPDATE"
+            " SET ceiling = excluded.ceiling, reserve = excluded.reserve, lost = excluded.lost",
+            [task_id, unit, ceiling, worst, call.terms().lost],
         )
-        return True
-    ceiling, used, reserve = own
-    exact = parent is not None and ceiling == reserve and not used
-    if exact and worst != ceiling and _grant(conn, parent, worst - ceiling):
-        ceiling = worst
-    if used + worst > ceiling:
-        raise BudgetExceeded(
-            f"it can cost {format_usd(worst)}, more than the {format_usd(ceiling - used)} left"
-        )
-    conn.execute(
-        "UPDATE lmx.budgets SET ceiling = %s, reserve = %s, lost = %s"
-        " WHERE task_id = %s AND unit = %s",
-        [ceiling, worst, lost, task_id, USD],
+    return bool(units)
+
+
+def _budgets(conn: Connection, task_id: int | None) -> Mapping[str, _Budget]:
+    rows = conn.execute(
+        "SELECT unit, ceiling, spent + held + granted, reserve FROM lmx.budgets WHERE task_id = %s",
+        [task_id],
     )
-    return True
+    return {unit: _Budget(*amounts) for unit, *amounts in rows}
 
 
-def _grant(conn: Connection, parent: int | None, amount: int) -> bool:
-    """Move `amount` out of the parent's budget; False if the parent has no budget in dollars.
-
-    Raises BudgetExceeded if it has not as much left.
-    """
-    row = conn.execute(
-        "SELECT ceiling - spent - held - granted FROM lmx.budgets WHERE task_id = %s AND unit = %s",
-        [parent, USD],
-    ).fetchone()
-    if row is None:
-        return False
-    if amount > row[0]:
-        raise BudgetExceeded(
-            f"it can cost {format_usd(amount)} more than planned, and {format_usd(row[0])} is left"
-        )
+def _grant(conn: Connection, parent: int | None, unit: str, amount: int, budget: _Budget) -> None:
+    """Move `amount`, or give it back, between the parent's budget and its child's."""
+    if amount > budget.ceiling - budget.used:
+        raise BudgetExceeded(_too_dear(unit, amount, budget.ceiling - budget.used))
     conn.execute(
         "UPDATE lmx.budgets SET granted = granted + %s WHERE task_id = %s AND unit = %s",
-        [amount, parent, USD],
+        [amount, parent, unit],
     )
-    return True
+
+
+def _too_dear(unit: str, amount: int, left: int) -> str:
+    return f"it can cost {amount_text(unit, amount)}, and {amount_text(unit, left)} is left"

@@ -9,11 +9,12 @@ import psycopg
 
 from lmx.workflows.errors import LmxError
 from lmx.workflows.generation import TEMPLATE_TOKENS, default_max_tokens
+from lmx.workflows.limits.admission import Wait
 from lmx.workflows.limits.queueing import crowded, wait_behind
 from lmx.workflows.models import Model, list_models, refuse_oversized
 from lmx.workflows.money import price
 from lmx.workflows.names import GPU
-from lmx.workflows.pools import PoolNow, pools_now
+from lmx.workflows.pools import SHARED, PoolNow, pools_now
 from lmx.workflows.providers.planning import default_output, worst_cost
 from lmx.workflows.providers.publishing import PublishedModel, published_models
 from lmx.workflows.routing.decide import Option
@@ -44,12 +45,50 @@ class Survey:
     def options(self, features: Features) -> list[Option]:
         """Every option for a call with these features."""
         cloud = [
-            _in_the_cloud(features, known, pool, ahead)
+            self._there(features, known, pool, ahead)
             for known in self.published
             for pool, ahead in self.pools
             if (pool.provider, pool.model_group) == (known.model.provider, known.model.group)
         ]
         return cloud + [self._here(features, *known) for known in self.local]
+
+    def _there(
+        self, features: Features, known: PublishedModel, row: PoolNow, ahead: Ahead
+    ) -> Option:
+        model = known.model
+        wanted = features.max_tokens or default_output(model.max_output)
+        try:
+            cost, refused = worst_cost(known, features.prompt_bytes, wanted), None
+        except LmxError as error:  # no price is known: a model of the user's own
+            cost, refused = 0, error.message
+        bounds = {"requests": 1, "input_tokens": features.prompt_tokens}
+        bounds |= {"output_tokens": wanted, "usd": cost}
+        wait = self._wait(row, ahead, bounds)
+        long_window = crowded(row.pool, row.now)
+        return Option(
+            model=model.id,
+            queue=row.queue,
+            pool_id=row.id,
+            pool=row.name,
+            context=model.context,
+            max_output=model.max_output,
+            features=model.features,
+            cost=cost,
+            wait_s=wait.seconds / row.clock_rate if wait else 0.0,
+            waits_for=wait.reason if wait else None,
+            attended=ahead.attended,
+            avoid=f"much of its {long_window} is used" if long_window else None,
+            refused=refused,
+        )
+
+    def _wait(self, row: PoolNow, ahead: Ahead, bounds: Mapping[str, int]) -> Wait | None:
+        """The wait in a pool, or in what all pools of its account share, if that is longer."""
+        waits = [wait_behind(row.pool, row.now, bounds, ahead.bounds)]
+        account = row.name.rpartition("/")[0]
+        for shared, _ in self.pools:
+            if shared.name == f"{account}/{SHARED}":
+                waits.append(wait_behind(shared.pool, shared.now, bounds, ahead.bounds))
+        return max(filter(None, waits), key=lambda wait: wait.seconds, default=None)
 
     def _here(self, features: Features, row: Model, never_fits: str | None) -> Option:
         context = self.n_ctx or row.n_ctx
@@ -101,34 +140,6 @@ def _extrapolated(sample: Sequence[Mapping[str, int]], count: int) -> dict[str, 
     for costs in sample:
         total.update({of: int(amount) for of, amount in costs.items()})
     return {of: amount * count // len(sample) for of, amount in total.items()}
-
-
-def _in_the_cloud(features: Features, known: PublishedModel, row: PoolNow, ahead: Ahead) -> Option:
-    model = known.model
-    wanted = features.max_tokens or default_output(model.max_output)
-    try:
-        cost, refused = worst_cost(known, features.prompt_bytes, wanted), None
-    except LmxError as error:  # no price is known: a model of the user's own
-        cost, refused = 0, error.message
-    bounds = {"requests": 1, "input_tokens": features.prompt_tokens}
-    bounds |= {"output_tokens": wanted, "usd": cost}
-    wait = wait_behind(row.pool, row.now, bounds, ahead.bounds)
-    long_window = crowded(row.pool, row.now)
-    return Option(
-        model=model.id,
-        queue=row.queue,
-        pool_id=row.id,
-        pool=row.name,
-        context=model.context,
-        max_output=model.max_output,
-        features=model.features,
-        cost=cost,
-        wait_s=wait.seconds / row.clock_rate if wait else 0.0,
-        waits_for=wait.reason if wait else None,
-        attended=ahead.attended,
-        avoid=f"much of its {long_window} is used" if long_window else None,
-        refused=refused,
-    )
 
 
 def _features(row: Model) -> frozenset[str]:

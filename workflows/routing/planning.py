@@ -23,6 +23,7 @@ from lmx.workflows.routing.features import Ask, Features, features_of
 from lmx.workflows.routing.options import survey
 from lmx.workflows.routing.records import row_of
 from lmx.workflows.routing.rules import load_rules
+from lmx.workflows.submission import Budgets
 
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
@@ -32,8 +33,8 @@ T = TypeVar("T")
 class Asked:
     """A call as its caller gives it: with a `model`, or with a `route` that chooses one.
 
-    `labels` and `private` are for routes, too: see `Ask`. `budget` is in nano-dollars, `run` that
-    of the coordinator that makes the call.
+    `labels` and `private` are for routes, too: see `Ask`. `budget` is what it may cost of each
+    unit, `run` that of the coordinator that makes the call.
     """
 
     model: str | None = None
@@ -45,7 +46,7 @@ class Asked:
     max_tokens: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
-    budget: int | None = None
+    budget: Budgets = field(default_factory=dict)
     run: int | None = None
 
     def ask(self) -> Ask:
@@ -70,7 +71,7 @@ class Asked:
             self.ask(),
             max_tokens=self.max_tokens,
             priority=self.priority,
-            budget=self.budget,
+            budget=self.budget.get(USD),
             in_run=self.run is not None,
         )
 
@@ -117,8 +118,7 @@ def route_call(
 
     def plan(option: Option) -> PlannedCall:
         planned = place_call(conn, call, option.model, asked.max_tokens, option.pool_id)
-        if asked.budget is not None:
-            refuse_unaffordable(planned, asked.budget)
+        refuse_unaffordable(planned, asked.budget)
         return planned
 
     planned, decision = plan_decided(options, lambda known: decide(features, rules, known), plan)
@@ -145,10 +145,10 @@ def plan_decided(
             options = without(options, chosen, error.message)
 
 
-def left_in_budget(conn: Connection, task_id: int) -> int | None:
-    """Nano-dollars that a task can still hold or grant; None without a budget in dollars."""
-    row = conn.execute(
-        "SELECT ceiling - spent - held - granted FROM lmx.budgets WHERE task_id = %s AND unit = %s",
-        [task_id, USD],
-    ).fetchone()
-    return None if row is None else int(row[0])
+def left_in_budgets(conn: Connection, task_id: int) -> dict[str, int]:
+    """What a task can still hold or grant, by unit; nothing of units that it has no budget in."""
+    rows = conn.execute(
+        "SELECT unit, ceiling - spent - held - granted FROM lmx.budgets WHERE task_id = %s",
+        [task_id],
+    )
+    return {unit: int(left) for unit, left in rows}

@@ -94,7 +94,6 @@ def explain(
     from lmx.api.cli.decisions import parse_labels, print_decision, print_recorded
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import parse_budget, parse_json, read_file, read_prompt
-    from lmx.workflows.money import USD
     from lmx.workflows.routing import planning, records
 
     words = prompt or []
@@ -116,7 +115,7 @@ def explain(
         max_tokens=max_tokens,
         sampling={key: value for key, value in sampling.items() if value is not None},
         priority=priority,
-        budget=(parse_budget(budget or []) or {}).get(USD),
+        budget=parse_budget(budget or []) or {},
     )
     with session() as opened:
         decision = planning.explain(opened.connection, asked, opened.settings.home)
