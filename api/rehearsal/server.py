@@ -1,6 +1,7 @@
 """The server: all wires in one application, and a way to look at it and to make it fail.
 
 GET  /rehearsal          what was counted, as JSON
+GET  /rehearsal/log      the same second by second
 POST /rehearsal/faults   [{"kind": "overloaded", "count": 3}, ...] replaces the faults
 """
 
@@ -19,6 +20,9 @@ def make_app(provider: FaithfulProvider) -> Starlette:
     async def look(request: Request) -> Response:  # noqa: ARG001
         return JSONResponse(provider.told())
 
+    async def log(request: Request) -> Response:  # noqa: ARG001
+        return JSONResponse(provider.log())
+
     async def fail(request: Request) -> Response:
         try:
             provider.faults.set(await request.json())
@@ -29,6 +33,7 @@ def make_app(provider: FaithfulProvider) -> Starlette:
     return Starlette(
         routes=[
             Route("/rehearsal", look, methods=["GET"]),
+            Route("/rehearsal/log", log, methods=["GET"]),
             Route("/rehearsal/faults", fail, methods=["POST"]),
             *wire_anthropic.routes(provider),
             *wire_openai.routes(provider),
