@@ -121,6 +121,18 @@ def _serving(catalog: Catalog, models: Iterable[CloudModel]) -> dict[str, Any]:
     return told
 
 
+def served_all(catalog: Catalog) -> dict[str, Any]:
+    """A profile of every model that Anthropic and Gemini have, with the limits of the accounts."""
+    pools: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    for model in catalog.models.values():
+        if model.provider in ("anthropic", "gemini"):
+            spec = catalog.pool(catalog.accounts_for(model)[0], model)
+            pools[spec.name] = {"limits": spec.limits}
+            models[model.id] = {"pool": spec.name}
+    return {"keys": [KEY], "pools": pools, "models": models}
+
+
 def _cut(limits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {**row, "limit": max(1, row["limit"] // THROTTLED_TO)} if "limit" in row else dict(row)

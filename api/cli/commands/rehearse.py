@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from lmx.api.rehearsal.scenario import Scenario
 
 
+_SPEED = 60.0
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
     app.command(
@@ -30,8 +33,13 @@ def rehearse(
         str, typer.Option(help="A shipped profile, or the path of a .toml file.")
     ] = "sprint",
     speed: Annotated[
-        float, typer.Option(help="How much faster than real time the clock runs.", min=1, max=600)
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            help="How much faster than real time the clock runs (default: 60; with --serve: 1).",
+            min=1,
+            max=600,
+        ),
+    ] = None,
     processes: Annotated[
         int, typer.Option(help="Worker processes of each provider.", min=1, max=16)
     ] = 1,
@@ -43,7 +51,8 @@ def rehearse(
         ),
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Only play the providers, for commands of your own.")
+        bool,
+        typer.Option("--serve", help="Only play the providers, for commands of your own."),
     ] = False,
     port: Annotated[int, typer.Option(help="For --serve: the port.", min=0, max=65_535)] = 0,
     real: Annotated[
@@ -64,15 +73,15 @@ def rehearse(
     from lmx.api.rehearsal.scenario import load_scenario
 
     _refuse_contradictions(throttle=throttle, serve=serve, real=real, budget=budget)
-    scenario = load_scenario(profile)
     if serve:
-        _serve(scenario, speed, port)
+        _serve(speed or 1.0, port)
         return
+    scenario = load_scenario(profile)
     if real:
         reports = _real(scenario, str(budget), yes=yes)
         _show(reports, as_json=as_json)
     else:
-        reports = _played(scenario, speed, processes, throttle, as_json=as_json)
+        reports = _played(scenario, speed or _SPEED, processes, throttle, as_json=as_json)
     if any(report.refused for report in reports):
         raise typer.Exit(1)
 
@@ -127,25 +136,31 @@ def _real(scenario: "Scenario", budget: str, *, yes: bool) -> "list[PoolReport]"
         return real.run(opened.database, scenario, note)
 
 
-def _serve(scenario: "Scenario", speed: float, port: int) -> None:
+def _serve(speed: float, port: int) -> None:
     import json
     import signal
     import tempfile
+    import threading
     from pathlib import Path
 
-    from lmx.api.rehearsal.scenario import KEY, served
+    from lmx.api.rehearsal.scenario import KEY, served_all
     from lmx.api.rehearsal.stage import serving
+    from lmx.workflows.config import load_settings
+    from lmx.workflows.providers.catalog import load_catalog
 
+    told_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told_to_stop.set())
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder) / "profile.json"
-        profile.write_text(json.dumps(served(scenario)))
+        profile.write_text(json.dumps(served_all(load_catalog(load_settings().home))))
         with serving(profile, speed, port) as server:
             for name in ("ANTHROPIC_BASE_URL", "GOOGLE_GEMINI_BASE_URL"):
                 write(f"export {name}={server['url']}")
             for name in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
                 write(f"export {name}={KEY}")
             note("playing the providers until Ctrl-C; set these where you run `lmx up`")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            told_to_stop.wait()
 
 
 _COLUMNS = [
