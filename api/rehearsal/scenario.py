@@ -113,24 +113,19 @@ def _serving(catalog: Catalog, models: Iterable[CloudModel]) -> dict[str, Any]:
     for model in models:
         account = catalog.accounts_for(model)[0]
         spec = catalog.pool(account, model)
-        pool = told["pools"][spec.name] = {"limits": spec.limits}
+        pool: dict[str, Any] = {"limits": spec.limits}
         if common := catalog.shared_pool(account):
             told["shared"][common.name] = {"limits": common.limits}
             pool["shared"] = common.name
+        told["pools"][spec.name] = pool
         told["models"][model.id] = {"pool": spec.name}
     return told
 
 
 def served_all(catalog: Catalog) -> dict[str, Any]:
     """A profile of every model that Anthropic and Gemini have, with the limits of the accounts."""
-    pools: dict[str, Any] = {}
-    models: dict[str, Any] = {}
-    for model in catalog.models.values():
-        if model.provider in ("anthropic", "gemini"):
-            spec = catalog.pool(catalog.accounts_for(model)[0], model)
-            pools[spec.name] = {"limits": spec.limits}
-            models[model.id] = {"pool": spec.name}
-    return {"keys": [KEY], "pools": pools, "models": models}
+    played = ("anthropic", "gemini")
+    return _serving(catalog, [one for one in catalog.models.values() if one.provider in played])
 
 
 def _cut(limits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -184,7 +179,7 @@ def _all_accounts(accounts: list[Account], source: str) -> list[Account]:
             raise ConfigError(f"{source}: a rehearsal plays one account of {account.queue}")
     named = {account.provider for account in accounts}
     missing = [name for name in ("anthropic", "gemini") if name not in named]
-    return [*accounts, *(Account(name, "default") for name in missing)]
+    return [*accounts, *(read_account({"provider": name}, source) for name in missing)]
 
 
 def _agents(row: Mapping[str, Any], place: str) -> Agents:
@@ -195,7 +190,8 @@ def _agents(row: Mapping[str, Any], place: str) -> Agents:
     if not isinstance(model, str):
         raise ConfigError(f"{place}: model is {model!r} but must be a name")
     local = model == LOCAL or model.endswith(".gguf")
-    return Agents(model, *(_whole(row, key, place) for key in _AGENTS_KEYS[1:]), local=local)
+    count, calls, prompt, longest = (_whole(row, key, place) for key in _AGENTS_KEYS[1:])
+    return Agents(model, count, calls, prompt, longest, local)
 
 
 def _check_models(scenario: Scenario, source: str) -> None:

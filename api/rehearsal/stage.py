@@ -195,7 +195,7 @@ def _wait_for_workers(database: Database, queues: Sequence[str], processes: int)
             rows = conn.execute(
                 "SELECT name, count(*) FROM lmx.workers WHERE stopped_at IS NULL GROUP BY name"
             ).fetchall()
-            there = dict(rows)
+            there: dict[str, int] = dict(rows)
             if all(there.get(queue, 0) >= count for queue, count in wanted.items()):
                 return
             time.sleep(_POLL_S)

@@ -184,7 +184,7 @@ def load_catalog(home: Path | None = None) -> Catalog:
     _refuse_twins(accounts, source)
     for provider in ("anthropic", "gemini"):
         if not any(account.provider == provider for account in accounts):
-            accounts.append(_account({"provider": provider}, source))
+            accounts.append(read_account({"provider": provider}, source))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
     allowances = [_allowance(row, source) for row in toml.rows(table, "budget", source)]
