@@ -9,12 +9,14 @@ from lmx.api.cli.output import clock, duration
 if TYPE_CHECKING:
     from lmx.workflows.views import EventView, Shortage, TaskView
 
-#: What a model call does in a phase of the engine's.
+#: What a model call does in a phase of the engine's, or of a provider's worker.
 _PHASES: Final = {
     "queued": "waiting for memory",
     "loading": "loading the model",
     "prefill": "reading the prompt",
     "decode": "writing",
+    "asked": "asking the provider",
+    "answering": "writing",
 }
 
 
@@ -54,7 +56,7 @@ def _scheduled(task: "TaskView") -> str:
 def _working(task: "TaskView") -> str:
     progress = task.progress if isinstance(task.progress, Mapping) else {}
     phase, tokens = progress.get("phase"), progress.get("tokens")
-    if phase == "decode" and tokens:
+    if phase in ("decode", "answering") and tokens:
         return f"writing, {tokens} tokens so far"
     return _PHASES.get(str(phase), "running")
 

@@ -12,6 +12,10 @@ KINDS: Final = (
     "spend_cap",
     "billing",
     "refused",
+    "unauthorized",
+    "unknown_model",
+    "too_long",
+    "invalid",
     "malformed",
     "midstream",
     "lost",
@@ -24,13 +28,15 @@ KINDS: Final = (
 class Fault:
     """Fails up to `count` requests (None: without end), each with probability `rate`.
 
-    Only those whose model's name contains `model`.
+    Only those whose model's name contains `model`. `says` is the error's text; {key} in it stands
+    for the key that the request came with, which some servers quote.
     """
 
     kind: str
     count: int | None = 1
     rate: float = 1.0
     model: str = ""
+    says: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -51,6 +57,11 @@ class Faults:
     def set(self, rows: list[Mapping[str, Any]]) -> None:
         """Replace all faults. Raises ValueError, TypeError for what is none."""
         self.faults = [Fault(**row) for row in rows]
+
+    def words(self, kind: str, key: str) -> str:
+        """What the error of a kind says."""
+        says = next((fault.says for fault in self.faults if fault.kind == kind), "")
+        return says.replace("{key}", key) or f"{kind} (on demand)"
 
     def next(self, model: str) -> str | None:
         """The kind of failure that this request meets, if any."""

@@ -102,7 +102,7 @@ class FaithfulProvider:
         if fault:
             pool.counts[f"fault: {fault}"] += 1
         if fault not in (None, "midstream", "lost", "hang", "slow", "malformed", "refused"):
-            raise Rejected(fault, f"{fault} (on demand)")
+            raise Rejected(fault, self.faults.words(fault, asked.key))
         longest = max(1, int(asked.max_tokens * model.pace.longest))
         shortest = max(1, int(asked.max_tokens * model.pace.shortest))
         length = self._random.randint(min(shortest, longest), longest)
@@ -132,10 +132,6 @@ class FaithfulProvider:
             "speed": self.clock.speed,
             "pools": [pool.told() for pool in self.pools.values()],
         }
-
-    def log(self) -> list[dict[str, Any]]:
-        """What each pool has counted, second by second."""
-        return [pool.log() for pool in self.pools.values()]
 
 
 def build(

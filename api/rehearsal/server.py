@@ -1,7 +1,7 @@
 """The server: all wires in one application, and a way to look at it and to make it fail.
 
 GET  /rehearsal          what was counted, as JSON
-GET  /rehearsal/log      the same second by second
+GET  /rehearsal/requests the latest requests as they came
 POST /rehearsal/faults   [{"kind": "overloaded", "count": 3}, ...] replaces the faults
 """
 
@@ -9,19 +9,22 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from lmx.api.rehearsal import wire_anthropic, wire_gemini, wire_openai
 from lmx.api.rehearsal.provider import FaithfulProvider
+from lmx.api.rehearsal.seen import Seen, watched
 
 
-def make_app(provider: FaithfulProvider) -> Starlette:
+def make_app(provider: FaithfulProvider) -> ASGIApp:
     """The application that serves `provider`."""
+    seen = Seen()
 
     async def look(request: Request) -> Response:  # noqa: ARG001
         return JSONResponse(provider.told())
 
-    async def log(request: Request) -> Response:  # noqa: ARG001
-        return JSONResponse(provider.log())
+    async def requests(request: Request) -> Response:  # noqa: ARG001
+        return JSONResponse(seen.told())
 
     async def fail(request: Request) -> Response:
         try:
@@ -30,13 +33,14 @@ def make_app(provider: FaithfulProvider) -> Starlette:
             return JSONResponse({"error": str(error)}, 400)
         return JSONResponse({"faults": len(provider.faults.faults)})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/rehearsal", look, methods=["GET"]),
-            Route("/rehearsal/log", log, methods=["GET"]),
+            Route("/rehearsal/requests", requests, methods=["GET"]),
             Route("/rehearsal/faults", fail, methods=["POST"]),
             *wire_anthropic.routes(provider),
             *wire_openai.routes(provider),
             *wire_gemini.routes(provider),
         ]
     )
+    return watched(app, seen)

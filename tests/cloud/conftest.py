@@ -1,10 +1,12 @@
 """One faithful provider for the tests that need no limits of their own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lmx.workflows.database.connect import Database
+from tests.support.command import Lmx
 from tests.support.pools import Pools
 from tests.support.rehearsed import Rehearsed, profile
 
@@ -28,3 +30,14 @@ def pools(database: Database) -> Iterator[Pools]:
     pools = Pools(database)
     yield pools
     pools.hands.close()
+
+
+@pytest.fixture
+def lmx(
+    tmp_path: Path,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Lmx:
+    """The command, with the test's database."""
+    return Lmx(tmp_path / "home", database, monkeypatch, capsys)

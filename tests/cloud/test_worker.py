@@ -1,40 +1,29 @@
-"""A provider's worker process at work: calls through queue, limits, SDK and books."""
+"""A provider's worker at work: calls through queue, limits, SDK and books."""
 
-from collections.abc import Callable, Iterator
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lmx.workflows import control
 from lmx.workflows.budgets import check_budgets
 from lmx.workflows.client import Client
-from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound, TaskFailed
+from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
 from lmx.workflows.pools import list_pools
+from tests.support.clouds import CLOUDS, running, worker_of
 from tests.support.eventually import eventually
 from tests.support.rehearsed import HAIKU, KEY, Rehearsed
 from tests.support.workers import WorkerProcess, Workers
 
-pytestmark = pytest.mark.leaves_open
-Start = Callable[..., WorkerProcess]
-
-ACCOUNT = """
-[[account]]
-provider = "anthropic"
-tier = 4
-base_url = "{url}"
-"""
+pytestmark = pytest.mark.leaves_open("the driver's threads end a little later than the worker")
+CLAUDE = CLOUDS["anthropic"]
 
 
 @pytest.fixture
-def start(workers: Workers, rehearsed: Rehearsed) -> Iterator[Start]:
-    """Starts workers of the account at the faithful provider."""
-    (workers.folder / "providers.toml").write_text(ACCOUNT.format(url=rehearsed.url))
-
-    def start(**settings: str) -> WorkerProcess:
-        worker = workers.start("anthropic", **{"ANTHROPIC_API_KEY": KEY, **settings})
-        workers.serving(worker)
-        return worker
-
-    yield start
+def worker(client: Client, rehearsed: Rehearsed, tmp_path: Path) -> Any:
+    """A worker that has published its models, and does not serve yet."""
+    return worker_of(CLAUDE, client.database, tmp_path, rehearsed.url)
 
 
 def ask(client: Client, **how: Any) -> int:
@@ -46,10 +35,9 @@ def row(client: Client, query: str, *args: Any) -> Any:
         return conn.execute(query, args).fetchone()
 
 
-def test_a_cloud_call_is_answered_paid_and_trued_up(client: Client, start: Start) -> None:
-    start()
-    task = ask(client, budget={"usd": 1_000_000_000})
-    view = client.wait(task, timeout=20)
+def test_a_cloud_call_is_answered_paid_and_trued_up(client: Client, worker: Any) -> None:
+    with running(worker):
+        view = client.wait(ask(client, budget={"usd": 1_000_000_000}), timeout=20)
     assert view.state == "succeeded"
     assert view.output["model"] == HAIKU
     used = view.usage
@@ -58,97 +46,82 @@ def test_a_cloud_call_is_answered_paid_and_trued_up(client: Client, start: Start
     assert used["cost"] == used["prompt_tokens"] * 100 + used["completion_tokens"] * 500
     assert row(client, "SELECT spent, held FROM lmx.budgets") == (used["cost"], 0)
     with client.database.connect() as conn:
-        pool = next(p for p in list_pools(conn) if p.name == "anthropic/default/haiku")
+        pool = next(p for p in list_pools(conn) if p.name == CLAUDE.pool)
     tokens = next(limit for limit in pool.limits if limit.of == "output_tokens")
     assert tokens.used <= used["completion_tokens"]
     assert check_budgets(client.database) == []
 
 
-def test_many_calls_are_in_flight_in_one_process(
-    client: Client, start: Start, rehearsed: Rehearsed
+def test_what_passes_is_waited_out(client: Client, worker: Any, rehearsed: Rehearsed) -> None:
+    faults = ["overloaded", "rate_limited", "server_error", "midstream"]
+    rehearsed.fail(*({"kind": kind, "count": 1} for kind in faults))
+    with running(worker):
+        for task in [ask(client) for _ in faults]:
+            assert client.result(task, timeout=60)["model"] == HAIKU
+    assert rehearsed.counts("haiku")["fault: midstream"] >= 1
+
+
+def test_a_call_cancelled_in_the_middle_ends_its_request_and_is_charged_what_it_held(
+    client: Client, worker: Any, rehearsed: Rehearsed
 ) -> None:
-    rehearsed.fail({"kind": "hang", "count": 40})
-    before = rehearsed.counts("haiku").get("fault: hang", 0)
-    start()
-    for _ in range(40):
-        ask(client)
-    eventually(lambda: rehearsed.counts("haiku").get("fault: hang", 0) - before == 40, "40 calls")
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [("billing", "billing"), ("malformed", "malformed_answer")],
-)
-def test_what_no_other_attempt_would_mend_fails_and_says_why(
-    client: Client, start: Start, rehearsed: Rehearsed, fault: str, kind: str
-) -> None:
-    rehearsed.fail({"kind": fault, "count": None})
-    start()
-    task = ask(client, timeout=15) if fault == "billing" else ask(client)
-    with client.database.connect() as conn:
-        conn.execute("UPDATE lmx.tasks SET max_attempts = 1 WHERE id = %s", [task])
-    view = client.wait(task, timeout=20)
-    assert view.state == "failed"
-    assert view.error is not None
-    assert view.error["kind"] == kind
-
-
-@pytest.mark.parametrize("fault", ["overloaded", "rate_limited", "server_error", "midstream"])
-def test_what_passes_is_waited_out(
-    client: Client, start: Start, rehearsed: Rehearsed, fault: str
-) -> None:
-    rehearsed.fail({"kind": fault, "count": 1})
-    start()
-    task = ask(client)
-    assert client.result(task, timeout=30)["model"] == HAIKU
-
-
-def test_a_wrong_key_fails_the_call_opens_the_breaker_and_shows_nothing_of_itself(
-    client: Client, start: Start, workers: Workers
-) -> None:
-    wrong = "sk-wrong-77aa31f0c4"
-    start(ANTHROPIC_API_KEY=wrong)
-    task = ask(client)
-    with pytest.raises(TaskFailed, match=r"\[key\]"):
-        client.result(task, timeout=20)
-    waiting = ask(client)
-    with client.database.connect() as conn:
-        pool = next(p for p in list_pools(conn) if p.name == "anthropic/default/haiku")
-        assert (pool.breaker, pool.breaker_kind) == ("open", "credentials")
-        tables = conn.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'lmx'"
-        ).fetchall()
-        for (table,) in tables:
-            rows = conn.execute(f"SELECT t::text FROM lmx.{table} t").fetchall()
-            assert not any(wrong in text for (text,) in rows), table
-    assert client.wait(task, timeout=1).state == "failed"
-    assert row(client, "SELECT state FROM lmx.tasks WHERE id = %s", waiting) == ("ready",)
-    assert wrong not in workers.log.read_text()
-
-
-def test_a_killed_worker_s_calls_are_charged_at_their_hold_and_repeated(
-    client: Client, start: Start, rehearsed: Rehearsed
-) -> None:
-    rehearsed.fail({"kind": "hang", "count": 8})
-    before = rehearsed.counts("haiku").get("fault: hang", 0)
-    worker = start()
-    tasks = [ask(client, budget={"usd": 100_000_000}) for _ in range(8)]
-    eventually(lambda: rehearsed.counts("haiku").get("fault: hang", 0) - before == 8, "8 calls")
-    worker.kill()
-    start()
-    for task in tasks:
-        assert client.result(task, timeout=30)["model"] == HAIKU
-    reasons = "SELECT count(*) FROM lmx.charges WHERE reason = %s"
-    assert row(client, reasons, "unknown") == (8,)
-    assert row(client, reasons, "settled") == (8,)
+    rehearsed.fail({"kind": "slow", "count": 1})
+    with running(worker):
+        task = ask(client, budget={"usd": 100_000_000}, max_tokens=4000)
+        (held,) = row(client, "SELECT reserve FROM lmx.budgets")
+        eventually(lambda: rehearsed.counts("haiku").get("fault: slow"), "a call on its way")
+        assert control.cancel(client.database, task) == 1
+        eventually(lambda: worker.running.cancel([task]) == [task], "the end of the request")
+        assert client.result(ask(client), timeout=20)["model"] == HAIKU
+    assert row(client, "SELECT amount, reason FROM lmx.charges") == (held, "unknown")
     assert check_budgets(client.database) == []
 
 
-def test_a_call_that_cannot_be_meant_is_refused_at_submission(client: Client, start: Start) -> None:
-    start()
+def test_a_call_that_cannot_be_meant_is_refused_at_submission(client: Client, worker: Any) -> None:
     with pytest.raises(NotFound):
         client.generate(model="claude-haiku-9", prompt="Count.")
     with pytest.raises(InvalidInput, match="answers with at most"):
         ask(client, max_tokens=10_000_000)
     with pytest.raises(BudgetExceeded):
         ask(client, budget={"usd": 1})
+    with pytest.raises(InvalidInput, match="does not take grammar"):
+        ask(client, grammar="root ::= [a-z]")
+    with pytest.raises(InvalidInput, match="from 1024 to below max_tokens"):
+        ask(client, thinking=1024, max_tokens=1024)
+
+
+def test_a_kill_in_the_middle_of_64_calls_charges_and_repeats_these_and_no_other(
+    client: Client, workers: Workers, rehearsed: Rehearsed
+) -> None:
+    worker_of(CLAUDE, client.database, workers.folder, rehearsed.url)
+
+    def start() -> WorkerProcess:
+        return workers.start("anthropic", ANTHROPIC_API_KEY=KEY)
+
+    def many(count: int, kind: str) -> dict[str, int]:
+        prompts = [f"{kind} call {number} of {id(client)}" for number in range(count)]
+        budget = {"usd": 100_000_000}
+        return {prompt: ask(client, prompt=prompt, budget=budget) for prompt in prompts}
+
+    before = rehearsed.counts("haiku").get("fault: hang", 0)
+    killed = start()
+    done = many(16, "finished")
+    for task in done.values():
+        client.wait(task, timeout=60)
+    rehearsed.fail({"kind": "hang", "count": 64})
+    flying = many(64, "flying")
+    eventually(lambda: rehearsed.counts("haiku").get("fault: hang", 0) - before == 64, "64 calls")
+    killed.kill()
+    start()
+    for task in (*done.values(), *flying.values()):
+        assert client.result(task, timeout=60)["model"] == HAIKU
+    asked = [json.dumps(body) for body in rehearsed.requests()]
+    prompts = (*done, *flying)
+    times = {prompt: sum(f'"{prompt}"' in body for body in asked) for prompt in prompts}
+    assert times == dict.fromkeys(done, 1) | dict.fromkeys(flying, 2)
+    with client.database.connect() as conn:
+        charged = conn.execute("SELECT task_id, reason FROM lmx.charges").fetchall()
+    once, twice = [(task, "settled") for task in done.values()], list(flying.values())
+    assert sorted(charged) == sorted(
+        once + [(task, reason) for task in twice for reason in ("settled", "unknown")]
+    )
+    assert check_budgets(client.database) == []

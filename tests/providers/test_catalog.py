@@ -145,7 +145,7 @@ def test_a_server_that_speaks_openai_is_an_account_with_models_of_its_own(tmp_pa
     )
     model = found.model("qwen3:8b")
     pool = found.pool(found.accounts_for(model)[0], model)
-    assert (pool.queue, pool.name, pool.limits) == ("openai:ollama", "openai/ollama/qwen3:8b", [])
+    assert (pool.queue, pool.name, pool.limits) == ("openai-ollama", "openai/ollama/qwen3:8b", [])
 
 
 @pytest.mark.parametrize(

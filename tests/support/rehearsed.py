@@ -75,6 +75,11 @@ class Rehearsed:
         with urllib.request.urlopen(request) as answer:
             assert answer.status == 200
 
+    def requests(self) -> list[Any]:
+        """The bodies of the latest requests, the oldest first."""
+        with urllib.request.urlopen(f"{self.url}/rehearsal/requests") as answer:
+            return [one["body"] for one in json.load(answer)]
+
     def counts(self, pool: str) -> dict[str, int]:
         """What the provider has counted in one of its pools."""
         with urllib.request.urlopen(f"{self.url}/rehearsal") as answer:

@@ -28,6 +28,7 @@
 """
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,8 @@ from lmx.workflows.providers.tiers import limits_of
 
 PROVIDERS: Final = ("anthropic", "gemini", "openai")
 SILENCE_S: Final = 120.0
+#: A part of the names of pools and queues.
+_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 _FILE: Final = "providers.toml"
 _KEY_ENV: Final = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
 _ADMIN_KEY_ENV: Final = {"anthropic": "ANTHROPIC_ADMIN_KEY"}
@@ -99,7 +102,7 @@ class Account:
     @property
     def queue(self) -> str:
         """The queue of the worker that serves this account."""
-        return f"openai:{self.name}" if self.provider == "openai" else self.provider
+        return f"openai-{self.name}" if self.provider == "openai" else self.provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +183,11 @@ def load_catalog(home: Path | None = None) -> Catalog:
         known = "account, budget, model"
         raise ConfigError(f"{source} has an unknown key {min(unknown)!r}; known: {known}")
     models += [_model(row, source) for row in toml.rows(table, "model", source)]
-    accounts = [read_account(row, source) for row in toml.rows(table, "account", source)]
+    accounts = [_account(row, source) for row in toml.rows(table, "account", source)]
     _refuse_twins(accounts, source)
     for provider in ("anthropic", "gemini"):
         if not any(account.provider == provider for account in accounts):
-            accounts.append(read_account({"provider": provider}, source))
+            accounts.append(_account({"provider": provider}, source))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
     allowances = [_allowance(row, source) for row in toml.rows(table, "budget", source)]
@@ -198,13 +201,16 @@ def _refuse_twins(accounts: Sequence[Account], source: str) -> None:
             raise ConfigError(f"{source}: account {provider}/{name} is there twice")
 
 
-def read_account(row: Mapping[str, Any], source: str) -> Account:
-    """An account as providers.toml writes it. Raises ConfigError, naming `source`."""
+def _account(row: Mapping[str, Any], source: str) -> Account:
     _known(row, _ACCOUNT_KEYS, source, "account")
     provider = row.get("provider")
     if provider not in PROVIDERS:
         raise ConfigError(f"{source}: an account's provider is one of {', '.join(PROVIDERS)}")
     name = str(row.get("name", "default"))
+    if not _NAME.match(name):
+        raise ConfigError(
+            f"{source}: {name!r} cannot name an account; use letters, digits, dashes, underscores"
+        )
     if provider == "openai" and not row.get("base_url"):
         raise ConfigError(f"{source}: account openai/{name} needs a base_url")
     models = [

@@ -25,12 +25,6 @@ _PRICE_COLUMNS: Final = (
 )
 
 
-_PUBLISHED: Final = (
-    "SELECT name, provider, model_group, context, max_output, features, prices, price_version"
-    " FROM lmx.cloud_models"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
     """A cloud model that some worker has served, with its prices."""
@@ -116,19 +110,15 @@ def _put_model(conn: psycopg.Connection[Any], model: CloudModel, prices: Prices)
 
 def find_cloud_model(conn: psycopg.Connection[Any], name: str) -> PublishedModel | None:
     """The cloud model called `name`, or None."""
-    query = f"{_PUBLISHED} WHERE name = %s"
-    row = conn.execute(query, [name.replace("\x00", "")]).fetchone()
-    return None if row is None else _published(row)
-
-
-def published_models(conn: psycopg.Connection[Any]) -> list[PublishedModel]:
-    """All cloud models that some worker has served, with their prices, by name."""
-    return [_published(row) for row in conn.execute(f"{_PUBLISHED} ORDER BY name")]
-
-
-def _published(row: Sequence[Any]) -> PublishedModel:
+    row = conn.execute(
+        "SELECT name, provider, model_group, context, max_output, features, prices, price_version"
+        " FROM lmx.cloud_models WHERE name = %s",
+        [name.replace("\x00", "")],
+    ).fetchone()
+    if row is None:
+        return None
     model = _model(row)
-    return PublishedModel(model, Prices(row[7], [_read(model.id, price) for price in row[6]]))
+    return PublishedModel(model, Prices(row[7], [_read(name, price) for price in row[6]]))
 
 
 def is_cloud_model(conn: psycopg.Connection[Any], name: str) -> bool:
@@ -143,7 +133,11 @@ def is_cloud_model(conn: psycopg.Connection[Any], name: str) -> bool:
 
 def list_cloud_models(conn: psycopg.Connection[Any]) -> list[CloudModel]:
     """All cloud models that some worker has served, by name."""
-    return [known.model for known in published_models(conn)]
+    rows = conn.execute(
+        "SELECT name, provider, model_group, context, max_output, features"
+        " FROM lmx.cloud_models ORDER BY name"
+    )
+    return [_model(row) for row in rows]
 
 
 def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:

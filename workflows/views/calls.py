@@ -1,4 +1,4 @@
-"""The model calls among the tasks of a run: which model and why, what memory they were short of."""
+"""The model calls among the tasks of a run: which model, and what memory they were short of."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -21,14 +21,11 @@ class Shortage:
 @dataclass(frozen=True, slots=True)
 class CallView:
     """A model call. `shortage` stays known after the wait is over. `waits_for` says what a call in
-    the cloud waits for now: a limit or a breaker of its pool, an allowance. `route` is the one that
-    has chosen the model, `why` the reason of its latest decision."""
+    the cloud waits for now: a limit or a breaker of its pool, an allowance."""
 
     model: str
     shortage: Shortage | None
     waits_for: str | None = None
-    route: str | None = None
-    why: str | None = None
 
 
 _CALLS: Final = text(
@@ -41,13 +38,10 @@ _CALLS: Final = text(
     "    AND kind = 'waiting_for_memory' ORDER BY task_id, id DESC"
     ") SELECT t.id, t.input ->> 'model', s.data,"
     "  CASE WHEN t.state = 'scheduled' THEN c.deferred"
-    "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END,"
-    "  d.route, d.why"
+    "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END"
     " FROM tree JOIN lmx.tasks t ON t.id = tree.id"
     " LEFT JOIN lmx.calls c ON c.task_id = t.id LEFT JOIN lmx.pools p ON p.id = c.pool_id"
     " LEFT JOIN short s ON s.task_id = t.id"
-    " LEFT JOIN LATERAL (SELECT route, why FROM lmx.decisions WHERE task_id = t.id"
-    "   ORDER BY id DESC LIMIT 1) d ON true"
     " WHERE t.name = :name AND t.input ->> 'model' IS NOT NULL"
 )
 
@@ -58,9 +52,7 @@ def model_calls(database: Database, run_id: int) -> dict[int, CallView]:
         rows = connection.execute(_CALLS, {"top": run_id, "name": GENERATE}).all()
     return {
         task_id: CallView(
-            model,
-            Shortage(data["needs"], data["cap"], data["free"]) if data else None,
-            *rest,
+            model, Shortage(data["needs"], data["cap"], data["free"]) if data else None, waits_for
         )
-        for task_id, model, data, *rest in rows
+        for task_id, model, data, waits_for in rows
     }

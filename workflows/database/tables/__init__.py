@@ -19,7 +19,6 @@ from lmx.workflows.database.tables.providers import (
     task_files,
 )
 from lmx.workflows.database.tables.records import checkpoints, events, memory, signals
-from lmx.workflows.database.tables.routing import decisions
 from lmx.workflows.database.tables.work import catalog, lanes, queues, runs, tasks, workers
 
 __all__ = [
@@ -37,7 +36,6 @@ __all__ = [
     "charges",
     "checkpoints",
     "cloud_models",
-    "decisions",
     "devices",
     "events",
     "files",
