@@ -7,7 +7,7 @@ print(client.result(task, timeout=60))
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 import psycopg
@@ -26,6 +26,8 @@ from lmx.workflows.names import EMBED, GENERATE
 from lmx.workflows.operations import encode
 from lmx.workflows.pools import place_calls
 from lmx.workflows.providers.planning import placed
+from lmx.workflows.routing.planning import Asked, plan_asked
+from lmx.workflows.routing.records import record
 from lmx.workflows.submission import (
     Budgets,
     Options,
@@ -135,7 +137,10 @@ class Client:
     def generate(
         self,
         *,
-        model: str,
+        model: str | None = None,
+        route: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        private: bool = False,
         prompt: str | None = None,
         messages: Sequence[Mapping[str, Any]] | None = None,
         max_tokens: int | None = None,
@@ -148,22 +153,29 @@ class Client:
     ) -> int:
         """Queue one call of a model, local or in the cloud, and return the task's id.
 
-        `sampling` are the options of a model call. Of these, `session` names a conversation: what
-        an earlier call of it has computed is not computed again.
+        In place of `model` a `route` chooses one, with an eye on `labels`; what is `private` stays
+        on local models (docs/routing.md). `sampling` are the options of a model call. Of these,
+        `session` names a conversation: what an earlier call of it has computed is not computed
+        again.
 
         Errors: as for `enqueue`, and BudgetExceeded if the call could cost more than its budget.
         """
+        asked = Asked(
+            model=model,
+            route=route,
+            labels=labels or {},
+            private=private,
+            prompt=prompt,
+            messages=messages,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            priority=priority,
+            budget=budget or {},
+        )
         with self._use(connection) as conn:
-            call = generation.plan_call(
-                conn,
-                model=model,
-                prompt=prompt,
-                messages=messages,
-                max_tokens=max_tokens,
-                sampling=sampling,
-            )
-        asked = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
-        return self._submit_call(GENERATE, call, asked, idempotency_key, connection)
+            call = plan_asked(conn, asked)
+        options = Options(queue=call.queue, priority=priority, timeout=timeout, budget=budget)
+        return self._submit_call(GENERATE, call, options, idempotency_key, connection)
 
     def embed(
         self,
@@ -272,7 +284,7 @@ class Client:
             row["key"] = key
             if row["time_limit_ms"] is None and terms.time_limit:
                 row["time_limit_ms"] = int(terms.time_limit * 1000)
-            row["hash"] = request_hash(name, encoded, options) if key else None
+            row["hash"] = _request(name, encoded, options, terms) if key else None
             if target.role == "coordinator" or options.budget:
                 row["role"] = target.role
                 row["nesting"] = options.nesting
@@ -288,12 +300,14 @@ class Client:
                 place_calls(conn, [placed({"id": added[0]}, terms.placement)])
             if terms.files:
                 attach(conn, int(added[0]), terms.files)
+            if terms.decision is not None:
+                record(conn, [{"id": added[0], **terms.decision}])
             return int(added[0])
 
     @contextlib.contextmanager
     def _whole(self, conn: psycopg.Connection[Any], terms: Terms) -> Iterator[None]:
-        """A transaction, where one statement is not enough: a cloud call has a pool, too."""
-        if terms.placement is None:
+        """A transaction, where one statement is not enough: a pool or a decision comes with it."""
+        if terms.placement is None and terms.decision is None:
             yield
         else:
             with conn.transaction():
@@ -310,3 +324,10 @@ class Client:
                 yield driver_connection(connection)
         except psycopg.Error as error:
             raise failure_of(error, self.database.place) or error from error
+
+
+def _request(name: str, encoded: str, options: Options, terms: Terms) -> bytes:
+    """Identify a request; one that a route has placed is what was asked, not where it went."""
+    if terms.asked is None:
+        return request_hash(name, encoded, options)
+    return request_hash(name, encode_input(terms.asked), replace(options, queue=None))

@@ -79,7 +79,8 @@ class Terms:
 
     A lost attempt is charged what it held ("charge"), or has bought nothing ("release").
     `placement` is the pool of a cloud call, `files` what its messages refer to. `time_limit` is in
-    seconds, for a task without its own.
+    seconds, for a task without its own. `decision` says why a route has chosen the call's model (a
+    row of record_decisions.sql), `asked` what was asked of the route.
     """
 
     reserve: Budgets | None = None
@@ -87,6 +88,8 @@ class Terms:
     placement: Placement | None = None
     files: Sequence[File] = field(default=(), repr=False)
     time_limit: float | None = None
+    decision: Mapping[str, Any] | None = None
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ class PlannedCall:
     """A checked call: its task input, the most it can cost in nano-dollars and in tokens, its cloud
     pool.
 
-    `files` are kept (`attachments.store`) in the transaction that queues it.
+    `files` are kept (`attachments.store`) in the transaction that queues it. `decision` and `asked`
+    are as in `Terms`.
     """
 
     input: dict[str, Any]
@@ -102,6 +106,8 @@ class PlannedCall:
     placement: Placement | None = None
     files: Sequence[File] = field(default=(), repr=False)
     tokens: int = 0
+    decision: Mapping[str, Any] | None = None
+    asked: Mapping[str, Any] | None = None
 
     @property
     def most(self) -> dict[str, int]:
@@ -122,10 +128,16 @@ class PlannedCall:
             for unit, amount in self.most.items()
             if amount and (units is None or unit in units)
         }
-        if self.placement is None:
-            return Terms(reserve, "release", files=self.files)
-        limit = float(self.most["seconds"]) or None
-        return Terms(reserve, "charge", self.placement, self.files, limit)
+        local = self.placement is None
+        return Terms(
+            reserve,
+            "release" if local else "charge",
+            self.placement,
+            self.files,
+            None if local else float(self.most["seconds"]) or None,
+            self.decision,
+            self.asked,
+        )
 
 
 class CheckedCall(dict[str, Any]):

@@ -20,6 +20,7 @@ from lmx.workflows.control.deadlines import expire_deadlines
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import LmxError
 from lmx.workflows.host import identity
+from lmx.workflows.routing.rerouting import reroute_due
 from lmx.workflows.sql import statement
 from lmx.workflows.sweep import MAX_DELIVERIES, sweep
 
@@ -141,6 +142,7 @@ class Registration:
         sweep(conn, self.max_deliveries, expired=not late or self._late)
         self._late = late
         expire_deadlines(conn)
+        reroute_due(conn)
         if self.on_beat is not None:
             self.on_beat(conn)
 

@@ -5,7 +5,7 @@ it changes nothing and is reported as refused. `apply` runs any number of operat
 of tasks as one pipelined round trip inside the caller's transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,8 +46,8 @@ class Operation:
     held and not named) to what the attempt cost (None: nobody knows) and is settled before a
     finish, a retry or a requeue. `budgets` are the ceilings that a spawn moves out of the
     parent's budget, `pool` puts the child's call into its pool, `files` are the hashes of the files
-    that the child refers to. `news` tells the task's own pool
-    what became of its call (see limits/folding).
+    that the child refers to, `decision` says why a route has chosen its model. `news` tells the
+    task's own pool what became of its call (limits/folding).
     """
 
     kind: str
@@ -61,6 +61,7 @@ class Operation:
     news: list[dict[str, Any]] | None = None
     pool: dict[str, Any] | None = None
     files: Sequence[str] = ()
+    decision: Mapping[str, Any] | None = None
     closes: bool = False
 
 
@@ -129,6 +130,14 @@ def _attached(operations: Iterable[Operation]) -> list[dict[str, Any]]:
     ]
 
 
+def _decided(operations: Iterable[Operation]) -> list[dict[str, Any]]:
+    return [
+        {"parent_id": op.task_id, "key": op.fields["key"], **op.decision}
+        for op in operations
+        if op.decision
+    ]
+
+
 def send(
     conn: psycopg.Connection[Any], operations: Sequence[Operation]
 ) -> list[psycopg.Cursor[Any]]:
@@ -157,6 +166,8 @@ def send(
             _run(conn, "place_calls", pooled)
         if kind == "spawn" and (attached := _attached(operations)):
             _run(conn, "attach", attached)
+        if kind == "spawn" and (decided := _decided(operations)):
+            _run(conn, "record_decisions", decided)
     for ids in closing_rounds((op.task_id, op.parent_id) for op in operations if op.closes):
         conn.execute(statement("close_budgets"), {"ids": ids}, prepare=True)
     if events := [{"id": op.task_id, "seq": op.seq, **op.event} for op in operations if op.event]:

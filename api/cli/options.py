@@ -29,3 +29,8 @@ Timeout = Annotated[
     float | None,
     typer.Option(callback=seconds, help="Wait at most so many seconds; the work goes on."),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="A word for the rules to look at: team=search. As often as need."),
+]
+Private = Annotated[bool, typer.Option("--private", help="Only local models may see it.")]

@@ -62,6 +62,7 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
     text.append(f"  {doing(task, children, call)}", colour)
     details = [
         call.model if call else None,
+        f"route {call.route}: {call.why}" if call and call.route else None,
         tokens_of(task),
         _cost(task),
         took(task) if task.state in ("leased", "parked") or task.finished else None,

@@ -52,8 +52,14 @@ class FunctionTask(_Request):
     budget: Budget | None = None
 
 
+_NOT_SAMPLING = (
+    *("model", "route", "labels", "private", "prompt", "messages", "max_tokens"),
+    *("priority", "timeout", "budget"),
+)
+
+
 class ModelCall(_Request):
-    """A task that calls a model, with a prompt or with messages."""
+    """A task that calls a model, named or chosen by a route, with a prompt or with messages."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -68,7 +74,14 @@ class ModelCall(_Request):
         }
     )
 
-    model: Name = Field(description="The name of a registered model.")
+    model: Name | None = Field(None, description="The name of a model, local or in the cloud.")
+    route: Name | None = Field(
+        None, description="Or the name of a route, which chooses a model (GET /v1/routes)."
+    )
+    labels: dict[str, str] = Field(
+        {}, max_length=32, description="Names and values of your own, for the route's rules."
+    )
+    private: bool = Field(False, description="Only local models may see it.")
     prompt: str | None = Field(None, description="Text to continue, as it is.")
     messages: list[Message] | None = Field(
         None, description="A conversation, for the model's own chat template."
@@ -142,6 +155,8 @@ class ModelCall(_Request):
 
     @model_validator(mode="after")
     def _one_text(self) -> "ModelCall":
+        if self.model is not None and (self.route is not None or self.labels):
+            raise ValueError("give either a model or a route (with labels)")
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either a prompt or messages")
         if self.prompt is not None and not self.prompt.strip():
@@ -150,10 +165,7 @@ class ModelCall(_Request):
 
     def sampling(self) -> dict[str, Any]:
         """Return the options that were given, as `Client.generate` takes them."""
-        return self.model_dump(
-            exclude={"model", "prompt", "messages", "max_tokens", "priority", "timeout", "budget"},
-            exclude_none=True,
-        )
+        return self.model_dump(exclude=set(_NOT_SAMPLING), exclude_none=True)
 
 
 class EmbeddingCall(_Request):
@@ -179,8 +191,11 @@ class EmbeddingCall(_Request):
 def _kind(body: Any) -> str:
     if (isinstance(body, dict) and "texts" in body) or isinstance(body, EmbeddingCall):
         return "embedding"
-    named = body.get("model") if isinstance(body, dict) else getattr(body, "model", None)
-    return "model" if named is not None else "function"
+    if isinstance(body, ModelCall):
+        return "model"
+    given = body if isinstance(body, dict) else {}
+    named = any(given.get(name) not in (None, False) for name in ("model", "route", "private"))
+    return "model" if named else "function"
 
 
 TaskRequest = Annotated[

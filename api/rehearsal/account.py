@@ -1,6 +1,6 @@
 """What the provider knows of its customers: keys, pools with their meters, counts of everything."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,8 +28,7 @@ class ServedPool:
     shared: "ServedPool | None" = None
     meters: dict[str, tuple[str, Meter]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    first_at: float | None = None
-    last_at: float = 0.0
+    seconds: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def admit(self, now: float, amounts: Mapping[str, float]) -> Refusal | None:
         """Count a request, or say which limit it meets, its own or its project's."""
@@ -58,10 +57,8 @@ class ServedPool:
         for of, meter in self.meters.values():
             if of != "output_tokens" and of in amounts:
                 meter.take(now, amounts[of])
-        self.counts["requests"] += 1
-        self.counts["input_tokens"] += int(amounts.get("input_tokens", 0))
-        self.first_at = now if self.first_at is None else self.first_at
-        self.last_at = now
+        self._count(now, "requests", 1)
+        self._count(now, "input_tokens", int(amounts.get("input_tokens", 0)))
 
     def produced(self, now: float, tokens: int, nano: int) -> None:
         """Count output as it is made, and the dollars of a whole answer."""
@@ -70,21 +67,22 @@ class ServedPool:
                 meter.take(now, tokens)
             elif of == "usd" and nano:
                 meter.take(now, nano)
-        self.counts["output_tokens"] += tokens
-        self.counts["usd_nano"] += nano
-        self.last_at = now
+        self._count(now, "output_tokens", tokens)
+        self._count(now, "usd", nano)
         if self.shared is not None:
             self.shared.produced(now, tokens, nano)
 
+    def _count(self, now: float, of: str, amount: int) -> None:
+        self.counts[of] += amount
+        self.seconds[of][int(now)] += amount
+
     def told(self) -> dict[str, Any]:
         """The counts, for whoever asks."""
-        return {
-            "pool": self.name,
-            "counts": dict(self.counts),
-            "limits": {name: meter.limit for name, (_, meter) in self.meters.items()},
-            "first_at": self.first_at,
-            "last_at": self.last_at,
-        }
+        return {"pool": self.name, "counts": dict(self.counts)}
+
+    def log(self) -> dict[str, Any]:
+        """The counts of each dimension in every second of the provider's clock."""
+        return {"pool": self.name, "seconds": self.seconds}
 
 
 def meters_of(rows: list[Mapping[str, Any]]) -> dict[str, tuple[str, Meter]]:

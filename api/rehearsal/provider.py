@@ -133,6 +133,10 @@ class FaithfulProvider:
             "pools": [pool.told() for pool in self.pools.values()],
         }
 
+    def log(self) -> list[dict[str, Any]]:
+        """What each pool has counted, second by second."""
+        return [pool.log() for pool in self.pools.values()]
+
 
 def build(
     profile: Mapping[str, Any], clock: Clock, nano_price: Callable[[str], tuple[int, int]]

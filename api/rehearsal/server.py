@@ -1,6 +1,7 @@
 """The server: all wires in one application, and a way to look at it and to make it fail.
 
 GET  /rehearsal          what was counted, as JSON
+GET  /rehearsal/log      the same second by second
 GET  /rehearsal/requests the latest requests as they came
 POST /rehearsal/faults   [{"kind": "overloaded", "count": 3}, ...] replaces the faults
 """
@@ -23,6 +24,9 @@ def make_app(provider: FaithfulProvider) -> ASGIApp:
     async def look(request: Request) -> Response:  # noqa: ARG001
         return JSONResponse(provider.told())
 
+    async def log(request: Request) -> Response:  # noqa: ARG001
+        return JSONResponse(provider.log())
+
     async def requests(request: Request) -> Response:  # noqa: ARG001
         return JSONResponse(seen.told())
 
@@ -36,6 +40,7 @@ def make_app(provider: FaithfulProvider) -> ASGIApp:
     app = Starlette(
         routes=[
             Route("/rehearsal", look, methods=["GET"]),
+            Route("/rehearsal/log", log, methods=["GET"]),
             Route("/rehearsal/requests", requests, methods=["GET"]),
             Route("/rehearsal/faults", fail, methods=["POST"]),
             *wire_anthropic.routes(provider),

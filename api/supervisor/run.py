@@ -26,6 +26,7 @@ from lmx.api.supervisor.state import (
 from lmx.workflows.config import Settings, to_environment
 from lmx.workflows.providers.catalog import load_catalog
 from lmx.workflows.providers.keys import served_queues
+from lmx.workflows.routing.rules import load_rules
 
 _API = "api"
 
@@ -37,8 +38,9 @@ def default_children(settings: Settings) -> tuple[ChildSpec, ...]:
     """Return the processes that `lmx up` runs.
 
     The GPU worker only if the engine is installed, a provider's only if one of its accounts has a
-    key. Raises ConfigError for a providers.toml that cannot be used.
+    key. Raises ConfigError for a providers.toml or a routes.toml that cannot be used.
     """
+    load_rules(settings.home)
     python = sys.executable
     queues = ["coordinator", "default"]
     if importlib.util.find_spec("lmx.engine") is not None:

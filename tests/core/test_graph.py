@@ -56,16 +56,26 @@ def test_nodes_run_after_those_they_name_and_see_their_results(
     assert_nothing_left(database)
 
 
-def test_a_node_may_call_a_model(served: Workers, client: Client, database: Database) -> None:
+def test_a_node_may_call_a_model_by_its_name_or_by_a_route(
+    served: Workers, client: Client, database: Database
+) -> None:
     pretend_model.register(database)
     served.start("gpu")
-    call = {"model": MODEL, "prompt": "Say something", "max_tokens": 8}
+    call = {"prompt": "Say something", "max_tokens": 8}
     nodes = {
-        "draft": {"generate": call},
+        "draft": {"generate": {"model": MODEL, **call}},
+        "routed": {"generate": {"route": "private", "labels": {"team": "a"}, **call}},
         "use": {"function": "say", "args": ["{draft.text}"], "after": ["draft"]},
     }
     told = client.result(client.submit("graph", nodes), 20)
     assert told["use"]["word"] == told["draft"]["text"]
+    assert told["routed"]["model"] == MODEL
+    with database.connect() as conn:
+        decided = conn.execute(
+            "SELECT t.key, d.route, d.model, d.features -> 'in_run' FROM lmx.decisions d"
+            " JOIN lmx.tasks t ON t.id = d.task_id"
+        ).fetchall()
+    assert decided == [("routed", "private", MODEL, True)]
 
 
 def test_a_failed_node_fails_the_run_and_nothing_follows_it(

@@ -5,11 +5,12 @@ recorded history and acts only on what is not in it, so nothing recorded happens
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 import orjson
 
-from lmx.workflows import generation, models, registry
+from lmx.workflows import models, registry
 from lmx.workflows.attachments.store import keep_files
 from lmx.workflows.coordinators.handles import Child, ChildFailed
 from lmx.workflows.coordinators.history import History
@@ -22,6 +23,7 @@ from lmx.workflows.generation import Terms
 from lmx.workflows.lease import Lease
 from lmx.workflows.names import DEFAULT, EMBED, GENERATE
 from lmx.workflows.providers.planning import placed
+from lmx.workflows.routing.planning import Asked, plan_asked
 from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
 
 P = ParamSpec("P")
@@ -103,7 +105,10 @@ class Context:
     def generate(
         self,
         *,
-        model: str,
+        model: str | None = None,
+        route: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        private: bool = False,
         prompt: str | None = None,
         messages: Sequence[Mapping[str, Any]] | None = None,
         max_tokens: int | None = None,
@@ -116,6 +121,7 @@ class Context:
     ) -> Child[dict[str, Any]]:
         """Spawn one call of a model; its result is {"text", "finish_reason", "model"} and more.
 
+        In place of `model` a `route` chooses one: see `Client.generate`.
         With `tools` the result may have "tool_calls", in the form that a message of the assistant
         takes them; with a model that reasons, "reasoning".
         Of the units of this coordinator's budget the call gets its worst case, unless `budget`
@@ -125,25 +131,27 @@ class Context:
         """
 
         def body() -> tuple[Any, str, Terms]:
+            asked = Asked(
+                model=model,
+                route=route,
+                labels=labels or {},
+                private=private,
+                prompt=prompt,
+                messages=messages,
+                max_tokens=max_tokens,
+                sampling=sampling,
+                priority=priority,
+                budget=budget or {},
+                run=self.run_id,
+            )
             with self._journal.port.borrow() as conn:
-                call = generation.plan_call(
-                    conn,
-                    model=model,
-                    prompt=prompt,
-                    messages=messages,
-                    max_tokens=max_tokens,
-                    sampling=sampling,
-                    run=self.run_id,
-                )
+                if model is None and not budget and self._journal.lease.budgeted:
+                    asked = replace(asked, budget=self._journal.left(conn))
+                call = plan_asked(conn, asked)
                 keep_files(conn, call.files)
             return call.input, call.queue, call.terms()
 
-        options = Options(
-            priority=priority,
-            max_attempts=3,
-            timeout=timeout,
-            budget=budget,
-        )
+        options = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
         return self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
 
     def embed(
@@ -250,6 +258,7 @@ class Context:
             budget_rows(budget, terms.reserve, lost=terms.lost, derived=not options.budget),
             None if terms.placement is None else placed({}, terms.placement),
             [file.sha256 for file in terms.files],
+            terms.decision,
         )
         return child
 

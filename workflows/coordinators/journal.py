@@ -1,6 +1,6 @@
 """How a coordinator writes: buffered spawns, recorded steps, all fenced by its lease."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from lmx.workflows.coordinators.park import LeaseLost, Parked
 from lmx.workflows.errors import InvalidInput, Refused
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Applied, Operation
+from lmx.workflows.routing.planning import left_in_budgets
 from lmx.workflows.submission import encode_input
 
 _OVERSPENT = "budgets_never_overspent"
@@ -73,13 +74,23 @@ class Journal:
         budgets: list[dict[str, Any]],
         pool: dict[str, Any] | None = None,
         files: Sequence[str] = (),
+        decision: Mapping[str, Any] | None = None,
     ) -> None:
         """Buffer a spawn; it commits with the next durable call."""
         operation = self.operation("spawn", **fields)
         operation.budgets = budgets or None
         operation.pool = pool
         operation.files = files
+        operation.decision = decision
         self._pending.append(operation)
+
+    def left(self, conn: psycopg.Connection[Any]) -> dict[str, int]:
+        """What is left for further children of each unit that this coordinator has a budget in."""
+        left = left_in_budgets(conn, self.lease.task_id)
+        for row in (row for spawn in self._pending for row in spawn.budgets or ()):
+            if row["unit"] in left:
+                left[row["unit"]] = max(0, left[row["unit"]] - row["ceiling"])
+        return left
 
     def refusal(self, key: str) -> str | None:
         """Why the spawn of this key was refused, if it was."""

@@ -49,15 +49,22 @@ _AGAIN: Final = (
 def agent(
     ctx: Context,
     goal: str,
-    model: str,
+    model: str | None = None,
     worker_model: str | None = None,
     max_turns: int = 8,
     max_workers: int = 8,
     max_tokens: int = 512,
+    route: str | None = None,
+    worker_route: str | None = None,
 ) -> dict[str, Any]:
-    """Let a model reach a goal by spawning workers; returns its answer and the number of turns."""
+    """Let a model reach a goal by spawning workers; returns its answer and the number of turns.
+
+    Where a route is named in place of a model, each turn's model is chosen by itself.
+    """
     _check_bounds(max_turns, max_workers)
-    calls_tools = ctx.chat_features(model)["tools"]
+    lead_by = _chosen(model, route)
+    work_by = _chosen(worker_model, worker_route) if worker_model or worker_route else lead_by
+    calls_tools = model is not None and ctx.chat_features(model)["tools"]
     protocol = _WITH_TOOLS if calls_tools else _PROTOCOL
     protocol = protocol.replace("{turns}", str(max_turns)).replace("{workers}", str(max_workers))
     offer: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required"} if calls_tools else {}
@@ -66,7 +73,7 @@ def agent(
     for turn in range(1, max_turns + 1):
         lead = ctx.generate(
             key="lead",
-            model=model,
+            **lead_by,
             messages=messages,
             max_tokens=max_tokens,
             session=session,
@@ -83,7 +90,7 @@ def agent(
             continue
         if isinstance(wish, str):
             return {"answer": wish, "turns": turn}
-        children = [_spawn(ctx, prompt, worker_model or model, max_tokens) for prompt in wish]
+        children = [_spawn(ctx, prompt, work_by, max_tokens) for prompt in wish]
         results = ctx.gather(*children, return_exceptions=True)
         messages += _results(calls, results) or [_said("user", _report(results))]
     raise TaskFailed(f"the model gave no answer within {max_turns} turns")
@@ -163,10 +170,14 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
                 yield found
 
 
-def _spawn(ctx: Context, prompt: str, model: str, most: int) -> Child[dict[str, Any]]:
-    return ctx.generate(
-        key="worker", model=model, messages=[_said("user", prompt)], max_tokens=most
-    )
+def _chosen(model: str | None, route: str | None) -> dict[str, Any]:
+    if (model is None) == (route is None):
+        raise InvalidInput("an agent needs either a model or a route")
+    return {"route": route} if route else {"model": str(model)}
+
+
+def _spawn(ctx: Context, prompt: str, by: Mapping[str, Any], most: int) -> Child[dict[str, Any]]:
+    return ctx.generate(key="worker", messages=[_said("user", prompt)], max_tokens=most, **by)
 
 
 def _report(results: Sequence[Any]) -> str:

@@ -4,9 +4,10 @@
                "review": {"generate": {"model": "small", "prompt": "Improve: {draft.text}"},
                           "after": ["draft"]}}}
 
-A node is either a `generate` (a model call) or a `function` with `args` and `kwargs`. In the texts
-of a node `{name}` stands for the result of a node named in `after`, `{name.field}` for a field of
-it. The run's result is the results of all nodes by name.
+A node is either a `generate` (a call of a `model`, or of one that a `route` chooses) or a
+`function` with `args` and `kwargs`. In the texts of a node `{name}` stands for the result of a node
+named in `after`, `{name.field}` for a field of it. The run's result is the results of all nodes by
+name.
 """
 
 import re

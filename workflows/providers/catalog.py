@@ -183,11 +183,11 @@ def load_catalog(home: Path | None = None) -> Catalog:
         known = "account, budget, model"
         raise ConfigError(f"{source} has an unknown key {min(unknown)!r}; known: {known}")
     models += [_model(row, source) for row in toml.rows(table, "model", source)]
-    accounts = [_account(row, source) for row in toml.rows(table, "account", source)]
+    accounts = [read_account(row, source) for row in toml.rows(table, "account", source)]
     _refuse_twins(accounts, source)
     for provider in ("anthropic", "gemini"):
         if not any(account.provider == provider for account in accounts):
-            accounts.append(_account({"provider": provider}, source))
+            accounts.append(read_account({"provider": provider}, source))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
     allowances = [_allowance(row, source) for row in toml.rows(table, "budget", source)]
@@ -201,7 +201,8 @@ def _refuse_twins(accounts: Sequence[Account], source: str) -> None:
             raise ConfigError(f"{source}: account {provider}/{name} is there twice")
 
 
-def _account(row: Mapping[str, Any], source: str) -> Account:
+def read_account(row: Mapping[str, Any], source: str) -> Account:
+    """An account as providers.toml writes it. Raises ConfigError, naming `source`."""
     _known(row, _ACCOUNT_KEYS, source, "account")
     provider = row.get("provider")
     if provider not in PROVIDERS:

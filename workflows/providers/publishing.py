@@ -25,6 +25,12 @@ _PRICE_COLUMNS: Final = (
 )
 
 
+_PUBLISHED: Final = (
+    "SELECT name, provider, model_group, context, max_output, features, prices, price_version"
+    " FROM lmx.cloud_models"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
     """A cloud model that some worker has served, with its prices."""
@@ -110,15 +116,19 @@ def _put_model(conn: psycopg.Connection[Any], model: CloudModel, prices: Prices)
 
 def find_cloud_model(conn: psycopg.Connection[Any], name: str) -> PublishedModel | None:
     """The cloud model called `name`, or None."""
-    row = conn.execute(
-        "SELECT name, provider, model_group, context, max_output, features, prices, price_version"
-        " FROM lmx.cloud_models WHERE name = %s",
-        [name.replace("\x00", "")],
-    ).fetchone()
-    if row is None:
-        return None
+    query = f"{_PUBLISHED} WHERE name = %s"
+    row = conn.execute(query, [name.replace("\x00", "")]).fetchone()
+    return None if row is None else _published(row)
+
+
+def published_models(conn: psycopg.Connection[Any]) -> list[PublishedModel]:
+    """All cloud models that some worker has served, with their prices, by name."""
+    return [_published(row) for row in conn.execute(f"{_PUBLISHED} ORDER BY name")]
+
+
+def _published(row: Sequence[Any]) -> PublishedModel:
     model = _model(row)
-    return PublishedModel(model, Prices(row[7], [_read(name, price) for price in row[6]]))
+    return PublishedModel(model, Prices(row[7], [_read(model.id, price) for price in row[6]]))
 
 
 def is_cloud_model(conn: psycopg.Connection[Any], name: str) -> bool:
@@ -133,11 +143,7 @@ def is_cloud_model(conn: psycopg.Connection[Any], name: str) -> bool:
 
 def list_cloud_models(conn: psycopg.Connection[Any]) -> list[CloudModel]:
     """All cloud models that some worker has served, by name."""
-    rows = conn.execute(
-        "SELECT name, provider, model_group, context, max_output, features"
-        " FROM lmx.cloud_models ORDER BY name"
-    )
-    return [_model(row) for row in rows]
+    return [known.model for known in published_models(conn)]
 
 
 def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:

@@ -1,4 +1,4 @@
-"""The model calls among the tasks of a run: which model, and what memory they were short of."""
+"""The model calls among the tasks of a run: which model and why, what memory they were short of."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -21,11 +21,14 @@ class Shortage:
 @dataclass(frozen=True, slots=True)
 class CallView:
     """A model call. `shortage` stays known after the wait is over. `waits_for` says what a call in
-    the cloud waits for now: a limit or a breaker of its pool, an allowance."""
+    the cloud waits for now: a limit or a breaker of its pool, an allowance. `route` is the one that
+    has chosen the model, `why` the reason of its latest decision."""
 
     model: str
     shortage: Shortage | None
     waits_for: str | None = None
+    route: str | None = None
+    why: str | None = None
 
 
 _CALLS: Final = text(
@@ -38,10 +41,13 @@ _CALLS: Final = text(
     "    AND kind = 'waiting_for_memory' ORDER BY task_id, id DESC"
     ") SELECT t.id, t.input ->> 'model', s.data,"
     "  CASE WHEN t.state = 'scheduled' THEN c.deferred"
-    "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END"
+    "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END,"
+    "  d.route, d.why"
     " FROM tree JOIN lmx.tasks t ON t.id = tree.id"
     " LEFT JOIN lmx.calls c ON c.task_id = t.id LEFT JOIN lmx.pools p ON p.id = c.pool_id"
     " LEFT JOIN short s ON s.task_id = t.id"
+    " LEFT JOIN LATERAL (SELECT route, why FROM lmx.decisions WHERE task_id = t.id"
+    "   ORDER BY id DESC LIMIT 1) d ON true"
     " WHERE t.name = :name AND t.input ->> 'model' IS NOT NULL"
 )
 
@@ -52,7 +58,9 @@ def model_calls(database: Database, run_id: int) -> dict[int, CallView]:
         rows = connection.execute(_CALLS, {"top": run_id, "name": GENERATE}).all()
     return {
         task_id: CallView(
-            model, Shortage(data["needs"], data["cap"], data["free"]) if data else None, waits_for
+            model,
+            Shortage(data["needs"], data["cap"], data["free"]) if data else None,
+            *rest,
         )
-        for task_id, model, data, waits_for in rows
+        for task_id, model, data, *rest in rows
     }

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import AsJson, Deadline, IdempotencyKey, Priority, Timeout
+from lmx.api.cli.options import (
+    AsJson,
+    Deadline,
+    IdempotencyKey,
+    Labels,
+    Priority,
+    Private,
+    Timeout,
+)
 
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
@@ -22,6 +30,8 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "lmx enqueue 'Why is the sky blue?' --wait",
             "cat notes.md | lmx enqueue 'Summarise this' --model qwen --wait",
+            "lmx enqueue --route research 'Compare these papers' --budget 0.05 --wait",
+            "lmx enqueue --route bulk --explain <page.html 'Give it a title'",
             "lmx enqueue 'Describe Ada.' --json-schema @person.json --wait",
             "lmx enqueue 'What is the weather in Rome?' --tools @tools.json --wait",
             "lmx enqueue 'Name a colour' -o min_p=0.1 -o dry_multiplier=0.8 --no-thinking",
@@ -56,6 +66,15 @@ def enqueue(
         str | None,
         typer.Option("--model", "-m", help="Which model; not needed if there is only one."),
     ] = None,
+    route: Annotated[
+        str | None,
+        typer.Option("--route", "-r", help="Let a route choose the model: see lmx route list."),
+    ] = None,
+    labels: Labels = None,
+    private: Private = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Only show what the route would choose, and why.")
+    ] = False,
     system: Annotated[str | None, typer.Option(help="A system message before the prompt.")] = None,
     max_tokens: Annotated[
         int | None,
@@ -134,6 +153,7 @@ def enqueue(
 
     Exit code: 0 queued (with --wait: succeeded), 1 failed, 2 bad input, 3 refused, 4 timed out.
     """
+    from lmx.api.cli.routed import routed_by, submit_by_route
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import (
         parse_budget,
@@ -178,13 +198,23 @@ def enqueue(
         "reasoning_effort": effort,
     }
     sampling = {name: value for name, value in sampling.items() if value is not None}
+    turns = _with_parts(text, system, parts) if parts else turns
+    by_route = routed_by(model, route, labels, private=private, explain=explain)
     with session() as opened:
+        if by_route is not None:
+            words = {"prompt": text} if raw else {"messages": turns or _turns(text, system)}
+            asked = {**by_route, **words, "max_tokens": max_tokens}
+            queued = submit_by_route(
+                opened, asked, sampling, common, explain=explain, as_json=as_json
+            )
+            if queued is not None:
+                answer(opened, queued, wait=wait, timeout=timeout, as_json=as_json)
+            return
         call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
-        turns = _with_parts(text, system, parts) if parts else turns
         if turns is not None:
             call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
         refuse_malformed(opened.connection, call["model"], {**call, **sampling})
-        task_id = opened.client.generate(**call, **sampling, **common)
+        task_id = opened.client.generate(**call, **sampling, **common, private=private)
         answer(opened, task_id, wait=wait, timeout=timeout, as_json=as_json)
 
 

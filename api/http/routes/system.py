@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from lmx.api.http.decisions import Routes, Rule
 from lmx.api.http.responses import (
     Health,
     Models,
@@ -13,7 +14,9 @@ from lmx.api.http.responses import (
 )
 from lmx.api.http.services import Shared
 from lmx.workflows import control, models, views
+from lmx.workflows.config import load_settings
 from lmx.workflows.database import migrate
+from lmx.workflows.routing.rules import describe, load_rules
 
 router = APIRouter(tags=["system"])
 
@@ -60,6 +63,14 @@ def list_models(services: Shared) -> Models:
     with services.database.connect(application_name="lmx api") as connection:
         found = models.list_models(connection)
     return Models(models=[model_of(row) for row in found])
+
+
+@router.get("/v1/routes", summary="List routes")
+def list_routes() -> Routes:
+    """Return the rules that choose models for calls which name a route."""
+    rules = load_rules(load_settings().home)
+    known = [Rule(**{key: row[key] for key in Rule.model_fields}) for row in describe(rules.rules)]
+    return Routes(version=rules.version, routes=list(rules.routes), rules=known)
 
 
 @router.get("/healthz", summary="Is the server alive?")

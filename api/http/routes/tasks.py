@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from starlette.concurrency import run_in_threadpool
 
+from lmx.api.http.decisions import Decisions, decision_of
 from lmx.api.http.parameters import IdempotencyKey, TaskId, Wait
 from lmx.api.http.requests import EmbeddingCall, FunctionTask, ModelCall, TaskRequest
 from lmx.api.http.responses import Cancelled, Input, Submitted, Task, task_of
@@ -13,6 +14,7 @@ from lmx.api.http.submit import Submit, answer_submission
 from lmx.api.preflight import has_form, refuse_malformed
 from lmx.workflows import control, views
 from lmx.workflows.database.callers import CallerConnection
+from lmx.workflows.routing.records import decisions_of
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -66,11 +68,14 @@ def _model_call(services: Services, body: ModelCall, key: str | None) -> Submit:
     call = body.model_dump(exclude_none=True)
 
     def submit(connection: CallerConnection | None) -> int:
-        if has_form(call):
+        if has_form(call) and body.model is not None:
             with services.database.connect() as reading:
                 refuse_malformed(reading, body.model, call)
         return services.client.generate(
             model=body.model,
+            route=body.route,
+            labels=body.labels,
+            private=body.private,
             prompt=body.prompt,
             messages=messages,
             max_tokens=body.max_tokens,
@@ -97,6 +102,14 @@ def read_input(task_id: TaskId, services: Shared) -> Input:
     """Return what the task was given."""
     found: Any = views.get_input(services.database, task_id)
     return Input(id=task_id, input=found)
+
+
+@router.get("/{task_id}/decisions", summary="Read why a route has chosen its model")
+def read_decisions(task_id: TaskId, services: Shared) -> Decisions:
+    """Return what was decided for the task, and again if it was moved while it waited."""
+    with services.database.connect(application_name="lmx api") as connection:
+        found = decisions_of(connection, task_id)
+    return Decisions(decisions=[decision_of(one) for one in found])
 
 
 @router.post("/{task_id}/cancel", summary="Cancel a task and its children")

@@ -19,6 +19,7 @@ from lmx.workflows.database.tables.providers import (
     task_files,
 )
 from lmx.workflows.database.tables.records import checkpoints, events, memory, signals
+from lmx.workflows.database.tables.routing import decisions
 from lmx.workflows.database.tables.work import catalog, lanes, queues, runs, tasks, workers
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "charges",
     "checkpoints",
     "cloud_models",
+    "decisions",
     "devices",
     "events",
     "files",

@@ -1,0 +1,12 @@
+-- Move a call that waits to another model: its queue, where it is a newcomer unless it was there
+-- already, its pool (NULL: none) and what its input says of the model. No row back: it was claimed,
+-- or moved by somebody else.
+UPDATE lmx.tasks t
+SET queue = q.name, pool_id = %(pool)s::integer, input = t.input - 'n_ctx' || %(input)s::jsonb,
+    budgeted = t.budgeted OR %(budgeted)s::boolean,
+    rank = CASE WHEN t.queue = q.name THEN t.rank
+                ELSE nextval('lmx.lane') + q.lane_offset - t.priority * 1000.0 END
+FROM lmx.queues q
+WHERE q.name = %(queue)s AND t.id = %(id)s AND t.state = 'ready' AND t.queue = %(from_queue)s
+  AND t.pool_id IS NOT DISTINCT FROM %(from_pool)s::integer
+RETURNING t.id, pg_notify('lmx:' || q.name, '')
