@@ -21,7 +21,7 @@ constexpr Bytes kLayer = Bytes{64} << 10;
 constexpr Bytes kCell = 64;                    // of the cache: position, sequences
 constexpr Bytes kGraph = Bytes{48} << 20;      // address space for the description of a graph,
 constexpr Bytes kGraphLayer = Bytes{2} << 20;  // most of which is never touched
-constexpr Bytes kCandidate = 16;  // a token with its logit and probability, while sampling
+constexpr Bytes kCandidate = 32;  // a token with its logit and probability, and a copy of it
 
 }  // namespace
 
@@ -35,7 +35,7 @@ Bytes context_heap(const llama_context* context) {
   const llama_model* model = llama_get_model(context);
   const auto tokens = static_cast<Bytes>(llama_vocab_n_tokens(llama_model_get_vocab(model)));
   return kContext + kLayer * static_cast<Bytes>(llama_model_n_layer(model)) +
-         kCell * llama_n_ctx(context) + kCandidate * tokens * llama_n_seq_max(context);
+         kCell * llama_n_ctx(context) + kCandidate * tokens;
 }
 
 void require_memory(Bytes bytes, std::uint32_t n_layers) {

@@ -1,6 +1,7 @@
 #include "lmx/llama/models.hpp"
 
 #include "lmx/base/errors.hpp"
+#include "lmx/llama/huge_pages.hpp"
 
 namespace lmx {
 
@@ -33,6 +34,7 @@ std::shared_ptr<ResidentModel> ModelStore::load(const std::string& id, const Fil
   std::vector<std::string> in_host_memory;
   if (streaming) in_host_memory = host_patterns(streaming->layers->map, streaming->plan, device);
   model->handle = load_model(file.path, device, LoadMode::real, keep_going, in_host_memory);
+  if (device.is_cpu) use_huge_pages(model->handle.get());
   if (streaming && streaming->plan.slots > 0) {
     model->streamer = std::make_unique<WeightStreamer>(
         model->handle.get(), device, streaming->layers->map, streaming->plan, streaming->copies);

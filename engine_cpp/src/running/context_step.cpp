@@ -240,7 +240,8 @@ void Context::pool(std::uint32_t index, Step& step) {
 void Context::sample(std::uint32_t index, Step& step) {
   Slot& slot = slots_[index];
   const float* logits = llama_get_logits_ith(handle_.get(), slot.output_row);
-  if (!usable(logits, llama_vocab_n_tokens(vocab_))) {
+  const auto n_vocab = static_cast<std::size_t>(llama_vocab_n_tokens(vocab_));
+  if (logits == nullptr || !shortlist_.likeliest.scan({logits, n_vocab})) {
     const ModelFileError error(model_->file.path +
                                ": computes numbers that are not finite; the file is damaged");
     step.endings.push_back(end(index, "", std::make_exception_ptr(error)));
@@ -262,7 +263,8 @@ llama_token Context::choose(Slot& slot, const float* logits) {
       generation.constraint && !generation.constraint->idle()
           ? sample_within(generation.sampler.get(), *generation.constraint,
                           {vocab_, generation.request->spec().preserved}, logits)
-          : llama_sampler_sample(generation.sampler.get(), handle_.get(), slot.output_row);
+          : lmx::sample(generation.sampler.get(), generation.request->spec().sampling, vocab_,
+                        shortlist_, logits);
   if (const auto& n_top = generation.request->spec().logprobs) {
     generation.request->add_logprob(logprob_of(vocab_, logits, token, *n_top));
   }

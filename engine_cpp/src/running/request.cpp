@@ -88,7 +88,7 @@ void Request::enter(Phase phase) {
   const std::lock_guard lock(mutex_);
   close_phase(Clock::now());
   phase_ = phase;
-  changed_.notify_all();
+  if (phase == Phase::done) changed_.notify_all();
 }
 
 void Request::emit(const std::string& text) {
@@ -97,7 +97,7 @@ void Request::emit(const std::string& text) {
   result_.text += text;
   const bool unread = result_.text.size() - taken_ > spec_.max_unread;
   if (unread && read_in_pieces_ && !wanted_whole_) throttled_ = true;
-  changed_.notify_all();
+  if (read_in_pieces_) changed_.notify_all();  // who waits for the whole would wake in vain
 }
 
 void Request::count_token() {

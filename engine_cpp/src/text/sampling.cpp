@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "lmx/base/errors.hpp"
@@ -21,14 +24,20 @@ void check_range(const char* name, float value, float low, float high) {
                        text(low) + " and " + text(high));
 }
 
+std::span<const llama_token> suppressed(const llama_vocab* vocab) {
+  std::int32_t n = 0;
+  const llama_token* tokens = llama_vocab_get_suppress_tokens(vocab, &n);
+  return {tokens, static_cast<std::size_t>(n)};
+}
+
 std::vector<llama_logit_bias> biases(const Sampling& sampling, const llama_vocab* vocab) {
-  std::vector<llama_logit_bias> all;
-  for (const auto& [token, bias] : sampling.logit_bias) all.push_back({token, bias});
-  std::int32_t n_suppressed = 0;
-  const llama_token* suppressed = llama_vocab_get_suppress_tokens(vocab, &n_suppressed);
-  for (std::int32_t i = 0; i < n_suppressed; ++i) {
-    all.push_back({suppressed[i], -std::numeric_limits<float>::infinity()});
+  std::map<llama_token, float> by_token;  // the library adds only the first one of each
+  for (const auto& [token, bias] : sampling.logit_bias) by_token[token] += bias;
+  for (llama_token token : suppressed(vocab)) {
+    by_token[token] = -std::numeric_limits<float>::infinity();
   }
+  std::vector<llama_logit_bias> all;
+  for (const auto& [token, bias] : by_token) all.push_back({token, bias});
   return all;
 }
 
@@ -71,6 +80,37 @@ void validate_dry(const Sampling& s) {
 bool has_penalties(const Sampling& s) {
   return s.penalty_last_n != 0 &&
          (s.repeat_penalty != 1.0F || s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F);
+}
+
+// How many of the likeliest tokens the first sampler that sorts leaves over; none when another one
+// before it must see them all.
+std::optional<std::size_t> left_over(const Sampling& s) {
+  if (has_penalties(s) || s.dry_multiplier > 0.0F) return std::nullopt;
+  if (s.temperature <= 0.0F) return 1;
+  if (s.top_n_sigma > 0.0F || s.top_k == 0) return std::nullopt;
+  return static_cast<std::size_t>(s.top_k);
+}
+
+// Whoever is left over, whatever the biases change: each of them can push one token aside.
+void keep_likeliest(std::size_t k, const Sampling& s, const llama_vocab* vocab,
+                    Shortlist& shortlist, const float* logits) {
+  const auto add = [&](llama_token token) {
+    shortlist.tokens.push_back({token, logits[token], 0.0F});
+  };
+  const std::size_t moved = s.logit_bias.size() + suppressed(vocab).size();
+  const auto& top = shortlist.likeliest.top(k + moved);
+  shortlist.tokens.clear();
+  for (llama_token token : top) add(token);
+  bool raised = false;
+  for (const auto& [token, bias] : s.logit_bias) {
+    if (bias <= 0.0F || std::ranges::binary_search(top, token)) continue;
+    add(token);
+    raised = true;
+  }
+  if (!raised) return;
+  std::ranges::sort(shortlist.tokens, {}, &llama_token_data::id);  // among equals the first wins
+  const auto doubles = std::ranges::unique(shortlist.tokens, {}, &llama_token_data::id);
+  shortlist.tokens.erase(doubles.begin(), doubles.end());
 }
 
 }  // namespace
@@ -128,6 +168,23 @@ SamplerChain make_sampler(const Sampling& s, const llama_vocab* vocab, std::uint
   add(llama_sampler_init_temp(s.temperature));
   add(llama_sampler_init_dist(s.seed));
   return chain;
+}
+
+llama_token sample(llama_sampler* chain, const Sampling& sampling, const llama_vocab* vocab,
+                   Shortlist& shortlist, const float* logits) {
+  if (const auto k = left_over(sampling)) {
+    keep_likeliest(*k, sampling, vocab, shortlist, logits);
+  } else {
+    shortlist.tokens.resize(static_cast<std::size_t>(llama_vocab_n_tokens(vocab)));
+    for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+      shortlist.tokens[static_cast<std::size_t>(token)] = {token, logits[token], 0.0F};
+    }
+  }
+  llama_token_data_array array = {shortlist.tokens.data(), shortlist.tokens.size(), -1, false};
+  llama_sampler_apply(chain, &array);
+  const llama_token token = array.data[array.selected].id;
+  llama_sampler_accept(chain, token);
+  return token;
 }
 
 }  // namespace lmx

@@ -145,6 +145,7 @@ class Context {
   double build_s_ = 0;
   std::vector<Slot> slots_;
   std::unique_ptr<Batch> batch_;
+  Shortlist shortlist_;
   std::uint32_t last_turn_ = 0;           // see next_turn()
   double stream_s_ = 0;                   // of a decode for streams alone, smoothed
   double prefill_token_s_ = 0;            // of a prompt's token, smoothed

@@ -10,6 +10,7 @@
 
 #include "llama.h"
 #include "lmx/text/constraint.hpp"
+#include "lmx/text/likeliest.hpp"
 
 namespace lmx {
 
@@ -47,6 +48,17 @@ void validate(const Sampling& sampling, std::int32_t n_vocab);
 // The chain in llama.cpp's usual order: bias, penalties, DRY, top-n-sigma, top-k, typical, top-p,
 // min-p, XTC, temperature.
 SamplerChain make_sampler(const Sampling& sampling, const llama_vocab* vocab, std::uint32_t n_ctx);
+
+// What a choice is made among. One for all sequences of a context, so that it stays in the cache.
+struct Shortlist {
+  Likeliest likeliest;
+  std::vector<llama_token_data> tokens;
+};
+
+// The next token, by a chain made with these options; `shortlist.likeliest` has scanned the
+// logits. Where only the likeliest can be chosen, the samplers are not shown the others.
+llama_token sample(llama_sampler* chain, const Sampling& sampling, const llama_vocab* vocab,
+                   Shortlist& shortlist, const float* logits);
 
 // The bytes that the tokens of a text stand for; none for a control token, unless it is preserved.
 struct Pieces {
