@@ -71,7 +71,7 @@ def draw(device: Device, style: Style, waiting: int = 0) -> Iterator[Text]:
     snapshot = device.snapshot if device.alive and device.snapshot else {}
     yield from _host(snapshot.get("host"))
     yield from _work(snapshot, style, waiting)
-    yield from _models(snapshot)
+    yield from _models(snapshot, style)
     yield from _others(device)
     yield from _lately(snapshot)
 
@@ -191,17 +191,31 @@ def _work(snapshot: Mapping[str, Any], style: Style, waiting: int) -> Iterator[T
     yield Text(f"{line} (last {duration(rates['window_s'])})")
 
 
-def _models(snapshot: Mapping[str, Any]) -> Iterator[Text]:
+def _models(snapshot: Mapping[str, Any], style: Style) -> Iterator[Text]:
     for model in snapshot.get("models", ())[:_ROWS]:
         text = Text(f"  {format_bytes(model['bytes']):>10}  {_file(model['id'])}", "cyan")
         about = "pinned" if model["pinned"] else f"idle for {duration(model['idle_s'])}"
-        if streaming := model.get("streaming"):
-            streamed = streaming["layers"] - streaming["resident_layers"]
-            about += f", {streamed} of {streaming['layers']} layers streamed"
         yield text.append(f"  {about}", "dim")
+        if streaming := model.get("streaming"):
+            yield _layers(streaming, style)
         for context in snapshot.get("contexts", ()):
             if context["model"] == model["id"]:
                 yield _context(context)
+
+
+def _layers(streaming: Mapping[str, Any], style: Style) -> Text:
+    """Which layers are on the device and which pass through slots, one sign each; how fast."""
+    layers, resident = streaming["layers"], streaming["resident_layers"]
+    streamed = layers - resident
+    stays, passes = ("#", "~") if style.ascii else ("█", "░")
+    text = Text(f"  {format_bytes(streaming['slot_bytes']):>10}    ", "magenta")
+    for layer in range(layers):  # spread as evenly as the engine spreads them
+        passing = (layer + 1) * streamed // layers > layer * streamed // layers
+        text.append(passes if passing else stays)
+    about = f" {resident} layers resident, {streamed} streamed through {streaming['slots']} slots"
+    if speed := streaming["copy_gb_per_s"]:
+        about += f" at {speed:.1f} GB/s, waited for {streaming['wait_share']:.0%} of the time"
+    return text.append(about, "dim")
 
 
 def _context(context: Mapping[str, Any]) -> Text:

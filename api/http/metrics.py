@@ -20,7 +20,9 @@ _TOTALS: Final = (
     ("evictions", "evictions", "Models and contexts that were evicted."),
     ("suspensions", "suspensions", "Requests that were suspended for others."),
     ("streamed_bytes", "streamed_bytes", "Bytes of layers copied to the device."),
+    ("stream_copy_s", "stream_copy_seconds", "Time that copies of layers took."),
     ("busy_s", "busy_seconds", "Time spent in decodes."),
+    ("overhead_s", "overhead_seconds", "Time of the scheduler itself beside decodes."),
 )
 
 
@@ -89,6 +91,9 @@ def _of_engines(devices: Sequence[Device]) -> list[Metric]:
         key: Metric(f"lmx_engine_{name}_total", "counter", text) for key, name, text in _TOTALS
     }
     swapped = Metric("lmx_engine_swapped_bytes_total", "counter", "Bytes of sequences copied.")
+    swapping = Metric("lmx_engine_swap_seconds_total", "counter", "Time that these copies took.")
+    layers = Metric("lmx_model_layers", "gauge", "Layers of a streamed model, by where they are.")
+    slots = Metric("lmx_model_stream_slots", "gauge", "Slots that streamed layers pass through.")
     phases = Metric("lmx_engine_requests", "gauge", "Requests in the engine, by phase.")
     host = Metric("lmx_engine_host_booked_bytes", "gauge", "Bytes of host memory booked, by kind.")
     disk = Metric("lmx_engine_disk_bytes", "gauge", "Bytes of saved sessions on disk.")
@@ -100,6 +105,15 @@ def _of_engines(devices: Sequence[Device]) -> list[Metric]:
         swaps = counts.get("swaps", {})
         swapped.add(swaps.get("out_bytes"), **where, direction="out")
         swapped.add(swaps.get("in_bytes"), **where, direction="in")
+        swapping.add(swaps.get("out_s"), **where, direction="out")
+        swapping.add(swaps.get("in_s"), **where, direction="in")
+        for model in snapshot.get("models", ()):
+            if streaming := model.get("streaming"):
+                resident = streaming["resident_layers"]
+                layers.add(resident, **where, model=model["id"], state="resident")
+                streamed = streaming["layers"] - resident
+                layers.add(streamed, **where, model=model["id"], state="streamed")
+                slots.add(streaming["slots"], **where, model=model["id"])
         found: dict[str, int] = {}
         for request in snapshot.get("requests", ()):
             found[request["phase"]] = found.get(request["phase"], 0) + 1
@@ -109,7 +123,7 @@ def _of_engines(devices: Sequence[Device]) -> list[Metric]:
         for kind, size in kept.get("by_kind", {}).items():
             host.add(size, **where, kind=kind)
         disk.add(kept.get("disk_bytes"), **where)
-    return [*totals.values(), swapped, phases, host, disk]
+    return [*totals.values(), swapped, swapping, layers, slots, phases, host, disk]
 
 
 def _of_tasks(queues: Iterable[QueueView], workers: Iterable[WorkerView]) -> list[Metric]:

@@ -24,7 +24,9 @@ def test_the_picture_shows_who_holds_what_and_what_the_device_does() -> None:
         "calls: 2 running, 1 in the engine's queue, 5 in the queue of lmx",
         "decode 96 tok/s · prefill 801 tok/s · batch 1.9 · busy 93% · swap out 5.1 GB/s"
         " (last 9.8 s)",
-        "     400 MiB  small.gguf  idle for 2.0 s, 12 of 30 layers streamed",
+        "     400 MiB  small.gguf  idle for 2.0 s",
+        "      20 MiB    ██░██░ 4 layers resident, 2 streamed through 2 slots at 12.3 GB/s,"
+        " waited for 8% of the time",
         "     100 MiB    4 x 2048 tokens: 2 running, 1 parked",
         "     100 MiB  game (77)",
         "     100 MiB  held for train (pid 41), 1 min 5 s",

@@ -72,6 +72,18 @@ def test_each_metric_is_explained_once_and_no_sample_comes_twice() -> None:
     assert f'kind="foreign"}} {200 * MIB}' in text
 
 
+def test_streaming_and_swaps_can_be_followed() -> None:
+    lines = exposition([device(*BUSY)], [], []).splitlines()
+    where = 'host="desk",device="cuda:0"'
+    model = f'{where},model="/models/small.gguf"'
+    assert f'lmx_model_layers{{{model},state="resident"}} 4' in lines
+    assert f'lmx_model_layers{{{model},state="streamed"}} 2' in lines
+    assert f"lmx_model_stream_slots{{{model}}} 2" in lines
+    assert f"lmx_engine_streamed_bytes_total{{{where}}} {700 * MIB}" in lines
+    assert f"lmx_engine_stream_copy_seconds_total{{{where}}} 2.5" in lines
+    assert f'lmx_engine_swap_seconds_total{{{where},direction="out"}} 0.5' in lines
+
+
 def test_what_a_dead_worker_said_is_no_measurement() -> None:
     text = exposition([device(alive=False)], [], [])
     assert "lmx_device_served" in text

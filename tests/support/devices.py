@@ -19,7 +19,16 @@ def snapshot(**more: Any) -> dict[str, Any]:
                 "bytes": 400 * MIB,
                 "pinned": False,
                 "idle_s": 2,
-                "streaming": {"layers": 30, "resident_layers": 18},
+                "streaming": {
+                    "layers": 6,
+                    "resident_layers": 4,
+                    "slots": 2,
+                    "slot_bytes": 20 * MIB,
+                    "copied_bytes": 700 * MIB,
+                    "passes": 35,
+                    "copy_gb_per_s": 12.34,
+                    "wait_share": 0.08,
+                },
             }
         ],
         "contexts": [
@@ -43,7 +52,12 @@ def snapshot(**more: Any) -> dict[str, Any]:
                 "reason": "to make room for request 7",
             }
         ],
-        "totals": {"completion_tokens": 1234, "swaps": {"out_bytes": 5, "in_bytes": 6}},
+        "totals": {
+            "completion_tokens": 1234,
+            "swaps": {"out_bytes": 5, "in_bytes": 6, "out_s": 0.5, "in_s": 0.25},
+            "streamed_bytes": 700 * MIB,
+            "stream_copy_s": 2.5,
+        },
         "rates": {
             "window_s": 9.8,
             "prefill_tokens_per_s": 801.2,
