@@ -13,6 +13,7 @@ from benchmarks.engine import (
     booked,
     chat,
     decode,
+    gaps,
     loading,
     overhead,
     streaming,
@@ -33,6 +34,7 @@ _MEASUREMENTS: dict[str, Callable[[Settings, Yardsticks], list[table.Row]]] = {
     "bytes": booked.measure,
     "overhead": overhead.measure,
     "loading": loading.measure,
+    "gaps": gaps.measure,
 }
 
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.engine.booked_child MODEL N_CTX N_SEQ KV_TYPE
 
+Another model runs first, so that the libraries are there and the measured one's vocabulary is not.
 Every slot is filled, so that every page that is ever needed has been touched. Two accounts are
 kept: the pages that the process holds, and the blocks that malloc has handed out, which also count
 room that llama.cpp asks for and never touches.
@@ -13,12 +14,14 @@ import ctypes
 import gc
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
 
 from benchmarks.engine.models import endless
 from lmx.engine import Engine, Sampling
+from tests.support.tiny import tiny_model
 
 
 class _MallInfo(ctypes.Structure):
@@ -48,13 +51,15 @@ def resident() -> int:
 
 def main() -> None:
     model, n_ctx, n_seq, kv_type = Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4]
-    sampling = endless(model)
-    with Engine(device="cpu", threads=1, max_slots=n_seq) as engine:
-        # Once before, so that the vocabulary, which all share, and the libraries are there.
-        _fill(engine, model, sampling, n_ctx, n_seq, kv_type)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Engine(device="cpu", threads=1, max_slots=n_seq) as engine,
+    ):
+        other = tiny_model(Path(folder), "llama")
+        engine.submit(model=other, prompt="Hello", max_tokens=4, n_ctx=256).result()
     with Engine(device="cpu", threads=1, max_slots=n_seq) as engine:
         before = resident(), allocated(), engine.snapshot()["used"]
-        _fill(engine, model, sampling, n_ctx, n_seq, kv_type)
+        _fill(engine, model, endless(model), n_ctx, n_seq, kv_type)
         after = resident(), allocated(), engine.snapshot()["used"]
     rss, heap, booked = (now - then for now, then in zip(after, before, strict=True))
     print(json.dumps({"booked": booked, "allocated": heap, "resident": rss}))

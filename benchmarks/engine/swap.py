@@ -28,6 +28,7 @@ class _Switch:
     in_s: float
     out_bytes: int
     in_bytes: int
+    copy_s: float  # that memcpy took for as many bytes, right behind it
 
 
 def measure(settings: Settings, _yardsticks: Yardsticks) -> list[Row]:
@@ -57,13 +58,14 @@ def _against_copying(settings: Settings) -> list[Row]:
         write_tiny_model(model, "llama", layers=8, heads=8, kv_heads=8, head=64)
         _, switches = _alternate(settings, model, n_ctx, n_ctx - 64)
     size = switches[0].out_bytes
-    copies = [_copy_s(size) for _ in switches]
     rows = []
     for name, speeds in (
         ("out", [switch.out_bytes / switch.out_s for switch in switches]),
         ("in", [switch.in_bytes / switch.in_s for switch in switches]),
     ):
-        ratios = [speed * copy / size for speed, copy in zip(speeds, copies, strict=True)]
+        ratios = [
+            speed * switch.copy_s / size for speed, switch in zip(speeds, switches, strict=True)
+        ]
         detail = f"{median(speeds) / 1e9:.1f} GB/s, {size / 2**20:.0f} MiB at a time"
         rows.append(
             Row(
@@ -83,6 +85,7 @@ def _alternate(
     """Seconds of the first prefills, and what each later change of agents took."""
     agents = {name: _text(model, name, n_tokens) for name in ("first", "second")}
     prefills, switches = [], []
+    memcpy = _Memcpy()
     options = {"threads": settings.threads, "max_slots": 1, "host_bytes": 2**30}
     with Engine(device="cpu", **options) as engine:  # type: ignore[arg-type]
         for name in list(agents) * (1 + max(3, settings.rounds)):
@@ -105,6 +108,7 @@ def _alternate(
                         after["in_s"] - before["in_s"],
                         after["out_bytes"] - before["out_bytes"],
                         after["in_bytes"] - before["in_bytes"],
+                        memcpy.seconds(after["out_bytes"] - before["out_bytes"]),
                     )
                 )
     assert len(prefills) == len(agents), "each agent is prefilled once"
@@ -117,12 +121,20 @@ def _text(model: Path, name: str, n_tokens: int) -> str:
     return " ".join(words[: int(n_tokens / per_word)])
 
 
-def _copy_s(size: int) -> float:
-    """Seconds of one memcpy between buffers that are there already, the best of a few."""
-    source, target = ctypes.create_string_buffer(size), ctypes.create_string_buffer(size)
-    took = []
-    for _ in range(4):
-        began = time.perf_counter()
-        ctypes.memmove(target, source, size)
-        took.append(time.perf_counter() - began)
-    return min(took)
+class _Memcpy:
+    """memcpy between two buffers that are there already."""
+
+    def __init__(self) -> None:
+        self._buffers: tuple[ctypes.Array[ctypes.c_char], ...] = ()
+
+    def seconds(self, size: int) -> float:
+        """Of one copy, the best of a few."""
+        if not self._buffers or len(self._buffers[0]) < size:
+            self._buffers = tuple(ctypes.create_string_buffer(size) for _ in range(2))
+        source, target = self._buffers
+        took = []
+        for _ in range(4):
+            began = time.perf_counter()
+            ctypes.memmove(target, source, size)
+            took.append(time.perf_counter() - began)
+        return min(took)
