@@ -160,16 +160,17 @@ void bind_engine(nb::module_& module) {
              std::optional<double> deadline_s, std::optional<Constraint> constraint,
              std::vector<std::string> preserved, std::optional<std::uint32_t> logprobs,
              std::string session, std::string mode, std::size_t max_unread,
-             std::uint32_t exact_batch, bool truncate) {
+             std::uint32_t exact_batch, bool truncate, bool may_widen) {
             nb::gil_scoped_release unlocked;
             return self.submit({std::move(model), std::move(text), max_tokens, context, sampling,
                                 std::move(stops), deadline_s, std::move(constraint),
                                 std::move(preserved), logprobs, std::move(session), std::move(mode),
-                                max_unread, exact_batch, truncate});
+                                max_unread, exact_batch, truncate, may_widen});
           },
           "model"_a, "text"_a, "max_tokens"_a, "context"_a, "sampling"_a, "stops"_a,
           "deadline_s"_a.none(), "constraint"_a.none(), "preserved"_a, "logprobs"_a.none(),
-          "session"_a, "mode"_a, "max_unread"_a, "exact_batch"_a, "truncate"_a = false)
+          "session"_a, "mode"_a, "max_unread"_a, "exact_batch"_a, "truncate"_a = false,
+          "may_widen"_a = false)
       .def("job", &Engine::job, "id"_a, "model"_a, "context"_a, "aged"_a, release)
       .def(
           "project",

@@ -36,6 +36,7 @@ std::shared_ptr<ResidentModel> ModelStore::load(const std::string& id, const Fil
   model->handle = load_model(file.path, device, LoadMode::real, keep_going, in_host_memory);
   if (device.is_cpu) use_huge_pages(model->handle.get());
   if (streaming && streaming->plan.slots > 0) {
+    model->layers = streaming->layers;
     model->streamer = std::make_unique<WeightStreamer>(
         model->handle.get(), device, streaming->layers->map, streaming->plan, streaming->copies);
   }

@@ -81,23 +81,29 @@ bool Scheduler::evict(const Decision& decision, const std::string& for_what, Loc
   const std::string reason = "to make room for " + for_what + " (needs " + mib(decision.missing) +
                              " more, " + mib(decision.free) + " free)";
   for (const std::string& id : decision.evict) {
-    const auto found = std::ranges::find(contexts_, id, [](const auto& c) { return c->id(); });
-    if (found == contexts_.end() && models_.references(id) > 0) return false;
-    if (found != contexts_.end()) {
-      if ((*found)->active() > 0) return false;
-      lock.unlock();
-      sessions_.put_away_all(**found, reason);
-      lock.lock();
-      used_s_.erase(found->get());
-      contexts_.erase(found);
-    }
-    models_.evict(id);
-    host_->release(id);
-    note("evict", id, ledger_.release(id), reason);
-    totals_.evictions += 1;
+    if (!let_go(id, reason, lock)) return false;
   }
   if (options_.device.is_cpu) return_freed_memory();
   note_moves();
+  return true;
+}
+
+// A context or a model. False when something runs there.
+bool Scheduler::let_go(const std::string& id, const std::string& reason, Lock& lock) {
+  const auto found = std::ranges::find(contexts_, id, [](const auto& c) { return c->id(); });
+  if (found == contexts_.end() && models_.references(id) > 0) return false;
+  if (found != contexts_.end()) {
+    if ((*found)->active() > 0) return false;
+    lock.unlock();
+    sessions_.put_away_all(**found, reason);
+    lock.lock();
+    used_s_.erase(found->get());
+    contexts_.erase(found);
+  }
+  models_.evict(id);
+  host_->release(id);
+  note("evict", id, ledger_.release(id), reason);
+  totals_.evictions += 1;
   return true;
 }
 
@@ -146,7 +152,9 @@ std::vector<Resident> Scheduler::residents() const {
   }
   if (loading_) {
     const RequestSpec& spec = loading_->waiting.spec();
-    all.push_back({.id = spec.model_id, .bytes = ledger_.held(spec.model_id), .running = true});
+    if (!loading_->reused) {
+      all.push_back({.id = spec.model_id, .bytes = ledger_.held(spec.model_id), .running = true});
+    }
     all.push_back({.id = loading_->id,
                    .upon = {spec.model_id},
                    .serves = context_key(spec.context),

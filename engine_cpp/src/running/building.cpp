@@ -1,6 +1,8 @@
 // The part of the scheduler that makes what a request needs: weights on the device, a context upon
 // them.
 #include <algorithm>
+#include <bit>
+#include <set>
 
 #include "lmx/base/errors.hpp"
 #include "lmx/llama/heap.hpp"
@@ -58,9 +60,11 @@ std::uint32_t Scheduler::waiting_for_same_context(const RequestSpec& spec) const
   }));
 }
 
-Footprint Scheduler::needs_of(const RequestSpec& spec, std::uint32_t n_seq) const {
+Footprint Scheduler::needs_of(const RequestSpec& spec, std::uint32_t n_seq,
+                              std::uint32_t n_batch) const {
   ContextSpec context = spec.context;
   context.n_seq = n_seq;
+  context.n_ubatch = std::max(context.n_ubatch, n_batch);
   return estimator_->estimate(spec.model, context);
 }
 
@@ -83,22 +87,38 @@ std::vector<Scheduler::Build> Scheduler::whole_builds(const RequestSpec& spec,
   return choices;
 }
 
-// The same for a model that is to be streamed: sequences and resident layers compete for the room.
+// Tokens that a decode of a streamed model may have at most: those of the prompt at hand, where its
+// request leaves that to the engine.
+std::uint32_t Scheduler::widest_batch(const RequestSpec& spec) {
+  constexpr std::uint32_t kWidest = 2048;
+  const auto prompt = static_cast<std::uint32_t>(spec.prompt.size());
+  if (!spec.may_widen || prompt <= spec.context.n_ubatch) return spec.context.n_ubatch;
+  return std::max(spec.context.n_ubatch,
+                  std::min({std::bit_ceil(prompt), kWidest, spec.context.n_ctx}));
+}
+
+// The same for a model that is to be streamed: sequences, the tokens of a decode and resident
+// layers compete for the room.
 std::vector<Scheduler::Build> Scheduler::streamed_builds(const RequestSpec& spec,
                                                          std::uint32_t waiting, Bytes free) {
   constexpr std::uint32_t kExpected = 4;  // others come for a model while it is being loaded
   const std::uint32_t demand = std::min(std::max(waiting, kExpected), options_.max_slots);
   sessions_.make_room(spec.stream->host_bytes);
-  std::map<std::uint32_t, Footprint> needs;
-  std::vector<std::pair<std::uint32_t, Bytes>> contexts;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Footprint> needs;
+  std::vector<ContextChoice> contexts;
   for (std::uint32_t n_seq = demand; n_seq > 0; n_seq /= 2) {
-    needs[n_seq] = needs_of(spec, n_seq);
-    contexts.emplace_back(n_seq, needs[n_seq].context());
+    for (const std::uint32_t n_batch : std::set{spec.context.n_ubatch, widest_batch(spec)}) {
+      const Footprint& one = needs[{n_seq, n_batch}] = needs_of(spec, n_seq, n_batch);
+      contexts.push_back({n_seq, n_batch, one.context()});
+    }
   }
+  const StreamDemand expected{demand, static_cast<std::uint32_t>(spec.prompt.size()),
+                              spec.max_tokens};
   std::vector<Build> choices;
   for (StreamedChoice& choice : streamed_choices(spec.layers->sizes, options_.streaming, contexts,
-                                                 demand, free, host_->free())) {
-    choices.push_back({choice.n_seq, needs[choice.n_seq], std::move(choice.plan)});
+                                                 expected, free, host_->free())) {
+    const auto [n_seq, n_batch, bytes] = choice.context;
+    choices.push_back({n_seq, needs[{n_seq, n_batch}], std::move(choice.plan), n_batch});
   }
   return choices;
 }
@@ -120,8 +140,10 @@ bool Scheduler::reserve(const RequestSpec& spec, const std::string& context, con
   return false;
 }
 
-// False when the bytes are not there. Weights are loaded by a thread of their own, so that what
-// runs goes on meanwhile; the request has its context when finish_loading() finds it done.
+// False when the bytes are not there. Weights and contexts are made by a thread of their own, so
+// that what runs goes on meanwhile; the request has its context when finish_loading() finds it
+// done. Only a streamed model, whose layers a device's first decode uses, has to stand still for
+// that.
 bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lock) {
   const RequestSpec& spec = waiting.spec();
   const std::string id = "context " + std::to_string(contexts_made_ + 1);
@@ -129,7 +151,8 @@ bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lo
   contexts_made_ += 1;
   auto loading = std::make_unique<Loading>(id, std::move(waiting), build);
   loading->model = models_.find(spec.model_id);
-  if (!loading->model) {
+  loading->reused = loading->model != nullptr;
+  if (!loading->reused || !loading->model->streamer) {
     loading_ = std::move(loading);
     loading_->thread = std::thread([this, one = loading_.get(), signal = signal_] {
       construct(*one);
@@ -138,7 +161,6 @@ bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lo
     });
     return true;
   }
-  loading->reused = true;
   lock.unlock();
   construct(*loading);
   lock.lock();
@@ -166,8 +188,9 @@ void Scheduler::construct(Loading& loading) {
           ModelStore::load(spec.model_id, spec.model->identity(), options_.device, streaming,
                            [&] { return !closing_ && !request->cancelled(); });
     }
-    loading.context = std::make_unique<Context>(loading.id, loading.model, context_spec,
-                                                ContextOptions{options_.threads});
+    loading.context =
+        std::make_unique<Context>(loading.id, loading.model, context_spec,
+                                  ContextOptions{options_.threads, loading.build.n_batch});
     if (!options_.device.is_cpu) loading.context->warm_up();
   } catch (...) {
     loading.error = std::current_exception();
@@ -212,8 +235,10 @@ void Scheduler::abandon_loading(Lock& lock) {
   lock.lock();
   const std::unique_ptr<Loading> loading = std::exchange(loading_, nullptr);
   ledger_.release(loading->id);
-  ledger_.release(loading->waiting.spec().model_id);
-  host_->release(loading->waiting.spec().model_id);
+  if (!loading->reused) {
+    ledger_.release(loading->waiting.spec().model_id);
+    host_->release(loading->waiting.spec().model_id);
+  }
   loading->waiting.request->fail(std::make_exception_ptr(Cancelled("the engine was closed")));
 }
 

@@ -35,7 +35,9 @@ Context::Context(std::string id, std::shared_ptr<ResidentModel> model, const Con
       vocab_(llama_model_get_vocab(model_->handle.get())),
       memory_(traits_of(model_->handle.get(), spec)) {
   const auto began = Clock::now();
-  handle_ = make_context(model_->handle.get(), spec_, options_.threads,
+  ContextSpec made = spec_;
+  made.n_ubatch = std::max(spec_.n_ubatch, options_.n_batch);
+  handle_ = make_context(model_->handle.get(), made, options_.threads,
                          model_->callbacks(should_abort, this));
   batch_ = std::make_unique<Batch>(llama_n_batch(handle_.get()));
   slots_.resize(spec_.n_seq);

@@ -39,11 +39,17 @@ bool Context::runnable() const {
   });
 }
 
-Step Context::step() {
+double Context::stream_s() const {
+  const bool any = std::ranges::any_of(
+      slots_, [](const Slot& slot) { return may_decode(slot) && slot.streaming(); });
+  return any ? stream_s_ : 0;
+}
+
+Step Context::step(double others_s) {
   const auto began = Clock::now();
   Step step;
   retire_ended(step);
-  fill_batch();
+  fill_batch(others_s);
   step.sequences = static_cast<std::uint32_t>(in_batch_.size());
   if (batch_->count() > 0) {
     const bool streams = std::ranges::any_of(
@@ -85,7 +91,7 @@ void Context::retire_ended(Step& step) {
   }
 }
 
-void Context::fill_batch() {
+void Context::fill_batch(double others_s) {
   batch_->clear();
   in_batch_.clear();
   for (Slot& slot : slots_) {
@@ -94,7 +100,7 @@ void Context::fill_batch() {
   }
   const std::vector<std::uint32_t> turn = next_turn();
   add_streams(turn);
-  add_prompts(turn);
+  add_prompts(turn, others_s);
 }
 
 // The slots of the next decode. Turn 0 is for all in throughput mode together; a deterministic
@@ -132,11 +138,14 @@ void Context::add_streams(const std::vector<std::uint32_t>& turn) {
 
 // An exact prefill is cut at the multiples of a chunk from position 0, and what was generated
 // before a suspension is decoded token by token as it was then.
-void Context::add_prompts(const std::vector<std::uint32_t>& turn) {
-  const bool streams_are_running = batch_->count() > 0;
-  std::uint32_t budget = streams_are_running
-                             ? prefill_bite(stream_s_, prefill_token_s_, batch_->capacity())
-                             : batch_->capacity();
+// A pass over a streamed model takes its time however little it decodes: no use in small bites.
+void Context::add_prompts(const std::vector<std::uint32_t>& turn, double others_s) {
+  std::uint32_t budget = batch_->capacity();
+  if (batch_->count() > 0) {
+    budget = prefill_bite(stream_s_, prefill_token_s_, budget);
+  } else if (others_s > 0 && !model_->streamer && !spec_.embeds()) {
+    budget = prefill_bite(others_s, prefill_token_s_, budget);
+  }
   std::vector<std::uint32_t> order = turn;
   if (spec_.embeds()) {  // whole texts only, so that the one that waits longest must come first
     std::ranges::sort(order, {}, [&](auto i) { return slots_[i].generation->began; });

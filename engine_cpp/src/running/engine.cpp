@@ -125,6 +125,7 @@ std::shared_ptr<Request> Engine::submit(const Prompt& prompt) {
   spec.prompt = tokens_of(*model, prompt, spec.context);
   spec.needs = estimator_->estimate(model, spec.context);
   spec.layers = layers_to_stream(model, spec.needs);
+  spec.may_widen = prompt.may_widen;
   if (spec.layers) spec.stream = stream_needs(spec.layers->sizes, streaming_);
   refuse_what_never_fits(prompt, spec);
   spec.max_tokens = prompt.max_tokens;

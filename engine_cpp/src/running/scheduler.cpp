@@ -93,6 +93,7 @@ void Scheduler::run() {
       admit(lock);
       if (look && make_way(lock)) admit(lock);
     }
+    if (bring_layers_back(lock)) continue;
     if (anything_runnable()) {
       step_next(lock);
       continue;
@@ -161,11 +162,16 @@ void Scheduler::step_next(Lock& lock) {
   const auto next = next_share(shares());
   if (!next) return;
   Context& context = **std::next(contexts_.begin(), static_cast<std::ptrdiff_t>(*next));
+  double others_s = 0;  // the shortest decode of streams elsewhere
+  for (const auto& other : contexts_) {
+    const double seconds = other.get() == &context ? 0 : other->stream_s();
+    if (seconds > 0 && (others_s == 0 || seconds < others_s)) others_s = seconds;
+  }
   Step step;
   bool failed = false;
   lock.unlock();
   try {
-    step = context.step();
+    step = context.step(others_s);
   } catch (...) {
     failed = true;
     step.endings = context.fail_all(std::current_exception());

@@ -1,6 +1,7 @@
 #include "lmx/streaming/stream_policy.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <numeric>
 
@@ -26,10 +27,13 @@ std::optional<StreamPlan> best_plan(const LayerSizes& sizes, const StreamPolicy&
   }
 }
 
-// What a choice gains: sequences served for each byte that a pass streams.
-double worth(const StreamedChoice& choice, std::uint32_t demand) {
-  const auto served = static_cast<double>(std::min(choice.n_seq, demand));
-  return served / static_cast<double>(choice.plan.host_bytes);
+// Bytes streamed for each sequence, from its first token to its last.
+double cost(const StreamedChoice& choice, const StreamDemand& demand) {
+  const ContextChoice& context = choice.context;
+  const auto served = static_cast<double>(std::min(context.n_seq, demand.sequences));
+  const double batches = std::ceil(static_cast<double>(demand.prompt) / context.n_batch);
+  const double passes = batches + demand.completion / served;
+  return static_cast<double>(choice.plan.host_bytes) * passes;
 }
 
 }  // namespace
@@ -57,20 +61,27 @@ std::optional<StreamNeeds> stream_needs(const LayerSizes& sizes, const StreamPol
   return needs;
 }
 
-std::vector<StreamedChoice> streamed_choices(
-    const LayerSizes& sizes, const StreamPolicy& policy,
-    const std::vector<std::pair<std::uint32_t, Bytes>>& contexts, std::uint32_t demand, Bytes room,
-    Bytes host_room) {
+std::vector<StreamedChoice> streamed_choices(const LayerSizes& sizes, const StreamPolicy& policy,
+                                             const std::vector<ContextChoice>& contexts,
+                                             const StreamDemand& demand, Bytes room,
+                                             Bytes host_room) {
   std::vector<StreamedChoice> choices;
-  for (const auto& [n_seq, bytes] : contexts) {
-    if (bytes > room) continue;
-    auto plan = best_plan(sizes, policy, room - bytes);
-    if (plan && plan->host_bytes <= host_room) choices.push_back({n_seq, std::move(*plan)});
+  for (const ContextChoice& context : contexts) {
+    if (context.bytes > room) continue;
+    auto plan = best_plan(sizes, policy, room - context.bytes);
+    if (plan && plan->host_bytes <= host_room) choices.push_back({context, std::move(*plan)});
   }
   std::ranges::stable_sort(choices, [&](const StreamedChoice& a, const StreamedChoice& b) {
-    return worth(a, demand) > worth(b, demand);
+    return cost(a, demand) < cost(b, demand);
   });
   return choices;
+}
+
+Bytes streamed_within(const LayerSizes& sizes, const StreamPolicy& policy, Bytes room,
+                      Bytes otherwise) {
+  if (policy.mode == StreamingMode::automatic && sizes.whole() <= room) return 0;
+  const auto plan = best_plan(sizes, policy, room);
+  return plan ? plan->host_bytes : otherwise;
 }
 
 }  // namespace lmx

@@ -26,8 +26,10 @@ struct ResidentModel {
   std::string id;
   FileIdentity file;
   ModelHandle handle;
-  std::unique_ptr<WeightStreamer> streamer;  // null when all layers are resident
-  StreamCounters accounted;                  // of the streamer's, what the totals have already
+  std::unique_ptr<WeightStreamer> streamer;     // null when all layers are resident
+  std::shared_ptr<const ModelLayers> layers;    // of the streamer's
+  StreamCounters accounted;                     // of the streamer's, what the totals have already
+  std::optional<Clock::time_point> room_since;  // there is room for much more of its layers
   double load_s = 0;
   Clock::time_point last_used;
 

@@ -49,6 +49,7 @@ struct Parked {
 
 struct ContextOptions {
   std::int32_t threads = 1;
+  std::uint32_t n_batch = 0;  // tokens of a decode, where that is more than the spec's n_ubatch
 };
 
 // Belongs to the scheduler thread, except for the const members that return copies.
@@ -105,9 +106,13 @@ class Context {
   // Whether a slot has something to decode now.
   bool runnable() const;
 
-  // One decode for all slots that may share it. The slots of requests that ended are parked. Throws
-  // Error when the decode failed; the context is then of no more use.
-  Step step();
+  // Seconds of a decode for the streams in its slots; 0 when none runs.
+  double stream_s() const;
+
+  // One decode for all slots that may share it; its prompts do not hold up streams elsewhere, whose
+  // decodes take `others_s` (0: there are none). The slots of requests that ended are parked.
+  // Throws Error when the decode failed; the context is then of no more use.
+  Step step(double others_s);
 
   // Ends all requests with this error.
   std::vector<Ending> fail_all(const std::exception_ptr& error);
@@ -118,10 +123,10 @@ class Context {
  private:
   static bool should_abort(void* self);
   void retire_ended(Step& step);
-  void fill_batch();
+  void fill_batch(double others_s);
   std::vector<std::uint32_t> next_turn();
   void add_streams(const std::vector<std::uint32_t>& turn);
-  void add_prompts(const std::vector<std::uint32_t>& turn);
+  void add_prompts(const std::vector<std::uint32_t>& turn, double others_s);
   void add_to_batch(std::uint32_t index, std::uint32_t n);
   bool decode_batch();
   void advance(Step& step);

@@ -42,6 +42,7 @@ struct Prompt {
   std::size_t max_unread = 1U << 16;
   std::uint32_t exact_batch = 1;  // see RequestSpec
   bool truncate = false;          // a text to embed that is too long
+  bool may_widen = false;         // see RequestSpec
 };
 
 // Half of the host's memory beside a GPU. On the CPU device what the cap leaves of nine tenths of

@@ -40,6 +40,7 @@ struct RequestSpec {
   Footprint needs;                            // for the same
   std::shared_ptr<const ModelLayers> layers;  // with `stream`
   std::optional<StreamNeeds> stream;          // how it may run if it does not fit
+  bool may_widen = false;                     // streamed, in larger decodes than its n_ubatch
   std::vector<llama_token> prompt;
   std::uint32_t max_tokens = 128;
   Sampling sampling;

@@ -146,6 +146,7 @@ class Scheduler {
     std::uint32_t n_seq = 1;
     Footprint needs;
     std::optional<StreamPlan> plan;
+    std::uint32_t n_batch = 0;  // see ContextOptions
   };
 
   // A context in the making, and weights where they are not there yet. Until it is `done` it
@@ -186,12 +187,17 @@ class Scheduler {
   void abandon_loading(Lock& lock);
   bool reserve_and_build(Waiting& waiting, const Build& build, Lock& lock);
   std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
-  Footprint needs_of(const RequestSpec& spec, std::uint32_t n_seq) const;
+  Footprint needs_of(const RequestSpec& spec, std::uint32_t n_seq, std::uint32_t n_batch = 0) const;
   std::vector<Build> whole_builds(const RequestSpec& spec, std::uint32_t waiting, Bytes free) const;
+  static std::uint32_t widest_batch(const RequestSpec& spec);
   std::vector<Build> streamed_builds(const RequestSpec& spec, std::uint32_t waiting, Bytes free);
   Context* open_context(const Waiting& waiting);
   void true_up(Context& context);
   bool evict(const Decision& decision, const std::string& for_what, Lock& lock);
+  bool let_go(const std::string& id, const std::string& reason, Lock& lock);
+  std::vector<Context*> contexts_of(const ResidentModel& model) const;
+  bool worth_reloading(ResidentModel& model, Clock::time_point now);
+  bool bring_layers_back(Lock& lock);
   void account(Context& context, const Step& step);
   void account_streaming(ResidentModel& model);
 
@@ -230,6 +236,7 @@ class Scheduler {
   std::unique_ptr<Loading> loading_;             // weights that are on their way; one at a time
   std::uint64_t contexts_made_ = 0;
   Clock::time_point next_look_{};
+  Clock::time_point next_layer_look_{};
   bool changed_ = false;  // something that may let a waiting request start
   bool closed_ = false;
 

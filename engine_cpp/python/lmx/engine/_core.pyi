@@ -416,6 +416,7 @@ class Engine:
         max_unread: int,
         exact_batch: int,
         truncate: bool = False,
+        may_widen: bool = False,
     ) -> Request: ...
     def job(self, id: str, model: str, context: ContextSpec, aged: bool) -> Job: ...
     def project(self, jobs: Sequence[Job]) -> tuple[list, list[Decision], list[Decision]]:

@@ -139,7 +139,7 @@ class Engine:
         session: str | None = None,
         mode: Mode = "throughput",
         max_unread: int = 65536,
-        n_ubatch: int = N_UBATCH,
+        n_ubatch: int | None = None,
     ) -> Request:
         """Queues a generation and returns at once; it starts when the memory for it is there.
 
@@ -156,7 +156,8 @@ class Engine:
         before is not computed again. With ``mode="deterministic"`` the same request gives the same
         bits whatever else runs, at the price of a decode of its own for each token. A text that
         is read in pieces is held up while ``max_unread`` bytes of it have not been taken.
-        ``n_ubatch`` tokens of a prompt are decoded at once; fewer need less memory.
+        ``n_ubatch`` tokens of a prompt are decoded at once (512); fewer need less memory. Where it
+        is not given, a streamed model may take larger bites of a long prompt, as memory allows.
 
         Raises ModelFileError, InvalidRequest, PromptTooLong, or NeverFits when it is
         larger than the cap.
@@ -186,7 +187,7 @@ class Engine:
             info.path,
             given.prompt,
             max_tokens,
-            context_spec(n_ctx, 1, kv_type, n_ubatch, flash_attn),
+            context_spec(n_ctx, 1, kv_type, N_UBATCH if n_ubatch is None else n_ubatch, flash_attn),
             (sampling or Sampling()).to_core(),
             form.stops,
             deadline_s,
@@ -197,6 +198,7 @@ class Engine:
             mode,
             max_unread,
             self._proofs.batch(info.path, kv_type, flash_attn) if mode == "deterministic" else 1,
+            may_widen=n_ubatch is None,
         )
         forward_logs()
         reading = None
