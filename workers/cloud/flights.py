@@ -1,6 +1,7 @@
 """Many calls at once on one thread: an event loop, on which each call is a coroutine."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -26,12 +27,16 @@ Settle = Callable[[Lease, list[Operation]], None]
 
 @dataclass(slots=True)
 class Flights:
-    """Runs calls until `stop`. `failed` turns what a call raised into operations."""
+    """Runs calls until `stop`. `failed` turns what a call raised into operations.
+
+    `close` closes what the calls have used; it runs on their event loop, after the last.
+    """
 
     call: Call
     running: Running
     settle: Settle
     failed: Callable[[Lease, BaseException], list[Operation]]
+    close: Callable[[], Awaitable[None]] | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _thread: threading.Thread | None = None
@@ -101,3 +106,6 @@ class Flights:
             if late:
                 log.warning("%d calls were broken off", len(late))
                 await asyncio.wait(late, timeout=_LANDING_S)
+        if self.close is not None:
+            with contextlib.suppress(TimeoutError, OSError):
+                await asyncio.wait_for(self.close(), _LANDING_S)

@@ -56,7 +56,13 @@ class CloudWorker:
         )
         prices = load_prices(settings.home)
         calls = Calls(providers, prices, lambda task: self._claims.place(task), load)
-        self._flights = Flights(calls, self.process.running, self._settle, self._failed)
+
+        async def close() -> None:
+            for provider in providers.values():
+                await provider.close()
+
+        running = self.process.running
+        self._flights = Flights(calls, running, self._settle, self._failed, close)
         self._flights.start()
 
     @property
