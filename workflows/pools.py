@@ -80,7 +80,8 @@ class PoolNow:
 class PoolView:
     """A pool for people: `next_in_s` is when the next call may start, `waits_for` why not now.
 
-    `breaker_in_s` is when an open breaker lets its probe through. `deferred` are calls that wait
+    `breaker_in_s` is when an open breaker lets its probe through, `quality_in_s` when routes may
+    choose a pool again whose answers were rejected. `deferred` are calls that wait
     for the end of a period of an allowance, `deferred_for` says which.
     """
 
@@ -91,6 +92,8 @@ class PoolView:
     breaker: str
     breaker_kind: str | None
     breaker_in_s: float | None
+    quality: str
+    quality_in_s: float | None
     ready: int
     running: int
     next_in_s: float | None
@@ -164,12 +167,12 @@ FROM lmx.pools p ORDER BY p.name
 
 
 def close_breaker(conn: psycopg.Connection[Any], name: str) -> None:
-    """Close a pool's breaker, and let its calls go on at once. Raises NotFound."""
+    """Close a pool's breakers, and let its calls go on at once. Raises NotFound."""
     closed = conn.execute(
-        "WITH closed AS (UPDATE lmx.pools SET state = state - 'breaker' - 'not_before',"
+        "WITH closed AS (UPDATE lmx.pools SET state = state - 'breaker' - 'quality' - 'not_before',"
         " next_at = NULL, waits_for = NULL WHERE name = %s RETURNING id, queue),"
         " forgotten AS (DELETE FROM lmx.pool_news n USING closed"
-        " WHERE n.pool_id = closed.id AND n.kind IN ('failed', 'refused'))"
+        " WHERE n.pool_id = closed.id AND n.kind IN ('failed', 'refused', 'judged'))"
         " SELECT pg_notify('lmx:' || queue, '') FROM closed",
         [name],
     ).fetchone()
@@ -219,6 +222,8 @@ def _view(row: PoolNow) -> PoolView:
         breaker=breaker.phase(pool.breaker, now),
         breaker_kind=pool.breaker.get("kind"),
         breaker_in_s=_real(breaker.wait(pool.breaker, now), row.clock_rate),
+        quality=breaker.phase(pool.quality, now),
+        quality_in_s=_real(pool.quality.get("until", now) - now, row.clock_rate),
         ready=row.ready,
         running=row.running,
         next_in_s=row.next_in_s if waits else None,

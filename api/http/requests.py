@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from lmx.api.http.amounts import Budget
 from lmx.api.http.messages import Message
 from lmx.api.http.text import reject_unstorable
+from lmx.workflows.control.judging import MAX_REASON
 from lmx.workflows.submission import MAX_PRIORITY, MAX_SECONDS
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -228,6 +229,13 @@ class RunRequest(_Request):
     priority: Priority = 0
     delay: Delay | None = None
     timeout: Timeout | None = None
+
+
+class VerdictRequest(_Request):
+    """What the asker says of a model's answer."""
+
+    accepted: bool = Field(description="Whether the answer was good.")
+    reason: str = Field("", max_length=MAX_REASON, description="What was wrong with it.")
 
 
 class SignalRequest(_Request):

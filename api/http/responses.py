@@ -137,6 +137,12 @@ class Cancelled(BaseModel):
     cancelled: int
 
 
+class Judged(BaseModel):
+    """A verdict that is recorded; `fresh` unless the same was said before."""
+
+    fresh: bool
+
+
 class Signalled(BaseModel):
     """A signal that was recorded."""
 

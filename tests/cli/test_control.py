@@ -85,3 +85,13 @@ def test_the_budget_check_finds_a_sum_that_is_not_exact(lmx: Lmx, hands: Hands) 
     result = lmx("budget", "check", run)
     assert result.code == 1
     assert f"the usd budget of task {run} says spent = 7" in result.out
+
+
+def test_an_answer_is_rejected_once(lmx: Lmx, hands: Hands) -> None:
+    task = hands.submit(role="worker")
+    hands.conn.execute("UPDATE lmx.tasks SET name = 'generate' WHERE id = %s", [task])
+    assert "has answered" in lmx("reject", str(task)).err
+    hands.finish(hands.take(), {"text": "42"})
+    assert lmx("reject", str(task), "no question").err == f"lmx: the answer of {task} is rejected\n"
+    assert "was rejected before" in lmx("reject", str(task)).err
+    assert lmx("reject", "--not", str(task)).code == 3

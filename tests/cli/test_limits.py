@@ -36,7 +36,8 @@ def test_limits_show_what_is_left_and_what_waits(
 
 def test_a_breaker_is_shown_and_can_be_closed(database: Database, client: Client, lmx: Lmx) -> None:
     broken_pool(database, client)
-    name, state, kind, probe = lmx("breakers").out.rstrip("\n").split("\t")
+    name, state, kind, probe, quality, _ = lmx("breakers").out.rstrip("\n").split("\t")
+    assert quality == "closed"
     assert (name, state, kind) == ("anthropic/default/haiku", "open", "billing")
     assert 80 < float(probe.removesuffix(" s")) <= 90
     assert lmx("breakers", "--reset", name).code == 0

@@ -214,3 +214,17 @@ def test_texts_to_embed_are_a_task(api: httpx2.Client, model: str, hands: Hands)
         "truncate": False,
         "pooling": "cls",
     }
+
+
+def test_an_answer_is_judged_once(api: httpx2.Client, hands: Hands) -> None:
+    task_id = submit(api)
+    unanswered = api.post(f"/v1/tasks/{task_id}/verdict", json={"accepted": True})
+    assert unanswered.status_code == 422
+    assert "has answered" in unanswered.text
+    hands.conn.execute("UPDATE lmx.tasks SET name = 'generate' WHERE id = %s", [task_id])
+    hands.finish(hands.take(), {"text": "42"})
+    verdict = {"accepted": False, "reason": "no question"}
+    said = [api.post(f"/v1/tasks/{task_id}/verdict", json=verdict).json() for _ in range(2)]
+    assert said == [{"fresh": True}, {"fresh": False}]
+    opposite = api.post(f"/v1/tasks/{task_id}/verdict", json={"accepted": True})
+    assert opposite.status_code == 409

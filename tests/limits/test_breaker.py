@@ -62,3 +62,17 @@ def test_a_probe_that_is_never_heard_of_again_is_replaced() -> None:
     state = breaker.probing(state, 10.0, task_id=7)
     assert breaker.at_most(state, 10.0 + breaker.PROBE_PATIENCE_S - 1) == 0
     assert breaker.at_most(state, 10.0 + breaker.PROBE_PATIENCE_S) == 1
+
+
+def test_rejected_answers_open_the_breaker_of_quality_and_the_next_good_one_closes_it() -> None:
+    state: Breaker = {}
+    for task in (1, 2):
+        state = breaker.judged(state, 0.0, task, accepted=False)
+    assert breaker.judged(state, 0.0, 3, accepted=True) == {}, "only those in a row count"
+    state = breaker.judged(state, 0.0, 3, accepted=False)
+    assert (state["kind"], breaker.phase(state, 0.0)) == ("quality", "open")
+    assert breaker.judged(state, 1.0, 4, accepted=True) == state, "asked by name meanwhile"
+    later = RULES["quality"].first_s
+    assert breaker.judged(state, later, 5, accepted=True) == {}
+    again = breaker.judged(state, later, 5, accepted=False)
+    assert breaker.wait(again, later) == 2 * later

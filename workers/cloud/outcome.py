@@ -43,8 +43,23 @@ def answered(lease: Lease, answer: Answer, cost: int, heard_after_s: float) -> l
     ]
     if answer.told:
         done.news.append({"kind": "told", "data": {"limits": answer.told}})
+    _judge(done, lease, answer)
     encode(done.fields["output"])  # what cannot be stored fails here, where it can be told
     return [done]
+
+
+def _judge(done: Operation, lease: Lease, answer: Answer) -> None:
+    """Tell the pool whether a whole answer has the form that was asked for."""
+    schema = (lease.input or {}).get("json_schema")
+    if schema is None or answer.finish_reason != "stop":
+        return
+    from lmx.workers.cloud.forms import fault_of  # few calls need it, and it loads slowly
+
+    fault = fault_of(schema, answer.text)
+    verdict = {"accepted": fault is None} | ({"reason": fault} if fault else {})
+    done.news = [*(done.news or ()), {"kind": "judged", "data": verdict}]
+    if fault:
+        done.event = {"kind": "rejected", "data": {"by": "schema", "reason": fault}}
 
 
 def metered(answer: Answer, cost: int) -> dict[str, int]:

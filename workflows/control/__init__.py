@@ -3,6 +3,7 @@
 from lmx.workflows.control.cancelling import cancel
 from lmx.workflows.control.deadlines import expire_deadlines
 from lmx.workflows.control.forking import fork
+from lmx.workflows.control.judging import judge
 from lmx.workflows.control.pausing import pause_queue, pause_run, resume_queue, resume_run
 from lmx.workflows.control.retrying import resume_failed_run, retry
 from lmx.workflows.control.signalling import signal
@@ -11,6 +12,7 @@ __all__ = [
     "cancel",
     "expire_deadlines",
     "fork",
+    "judge",
     "pause_queue",
     "pause_run",
     "resume_failed_run",

@@ -16,6 +16,7 @@ from lmx.workflows.coordinators.handles import Child, ChildFailed
 from lmx.workflows.coordinators.history import History
 from lmx.workflows.coordinators.journal import Journal, Port
 from lmx.workflows.coordinators.memory import Memory
+from lmx.workflows.coordinators.verdicts import Verdicts
 from lmx.workflows.coordinators.waits import Waits
 from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import BudgetExceeded, InvalidInput
@@ -36,6 +37,7 @@ class Context:
     def __init__(self, lease: Lease, history: History, port: Port) -> None:
         self._journal = Journal(lease, history, port)
         self._waits = Waits(self._journal)
+        self._verdicts = Verdicts(self._journal)
         self.memory = Memory(self._journal)
 
     @property
@@ -117,6 +119,7 @@ class Context:
         cost: float = 1.0,
         timeout: float | None = None,
         budget: Budgets | None = None,
+        validate: Callable[[dict[str, Any]], bool | str | None] | None = None,
         **sampling: Any,
     ) -> Child[dict[str, Any]]:
         """Spawn one call of a model; its result is {"text", "finish_reason", "model"} and more.
@@ -126,6 +129,8 @@ class Context:
         takes them; with a model that reasons, "reasoning".
         Of the units of this coordinator's budget the call gets its worst case, unless `budget`
         gives it more.
+        `validate(result)` returns False, or a text that says why, for an answer that is no good:
+        `gather` then takes the call as failed, and its model's quality breaker counts it.
         Calls with the same `session="name"` within this run do not compute again what they begin
         with in common; "/name" is a session that is shared with other runs.
         """
@@ -152,7 +157,9 @@ class Context:
             return call.input, call.queue, call.terms()
 
         options = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
-        return self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
+        child = self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
+        child.validate = validate
+        return child
 
     def embed(
         self,
@@ -175,6 +182,17 @@ class Context:
 
         settings = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
         return self._spawn(key or EMBED, EMBED, "worker", settings, body, cost)
+
+    def reject(self, call: Child[Any], reason: str = "") -> None:
+        """Say that the answer of a gathered call of a model is no good.
+
+        It counts in the quality breaker of the call's pool, which routes heed. Once in all replays.
+        """
+        self._verdicts.record(call, accepted=False, reason=reason)
+
+    def accept(self, call: Child[Any]) -> None:
+        """Say that the answer of a gathered call of a model is good."""
+        self._verdicts.record(call, accepted=True)
 
     def chat_features(self, model: str) -> dict[str, bool]:
         """Whether the model's chat template knows "tools" and "reasoning", recorded as a step."""
@@ -267,7 +285,8 @@ class Context:
             return BudgetExceeded(refusal)
         record = self._journal.history.children[child.key]
         if record.state == "succeeded":
-            return record.output
+            fault = self._verdicts.of(child, record) if child.validate else None
+            return record.output if fault is None else fault
         return ChildFailed(child.key, record.id, record.state, record.error)
 
 

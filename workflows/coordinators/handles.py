@@ -1,6 +1,6 @@
 """What a coordinator holds of the children it spawned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,10 +14,14 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(slots=True)
 class Child(Generic[T_co]):
-    """A spawned child, known by its key. `Context.gather` turns it into its result."""
+    """A spawned child, known by its key. `Context.gather` turns it into its result.
+
+    `validate` judges that: True or None is a good one, False or a text (why) is not.
+    """
 
     key: str
     name: str
+    validate: Callable[[Any], bool | str | None] | None = field(default=None, repr=False)
     _type: tuple[T_co, ...] = field(default=(), repr=False)
 
 

@@ -6,6 +6,9 @@
 
 Overload, server errors, billing, a spend cap and bad credentials differ in how many failures open
 the breaker and for how long. A deadline is never shortened by a later, shorter one.
+
+Answers that somebody rejects count in a second breaker of the pool, of the kind `quality`. While it
+is open routes choose other models; calls that name the model still go.
 """
 
 from collections.abc import Mapping
@@ -32,6 +35,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "billing": Rule(failures=1, first_s=600.0, longest_s=3600.0),
     "spend_cap": Rule(failures=1, first_s=600.0, longest_s=3600.0),
     "credentials": Rule(failures=1, first_s=60.0, longest_s=900.0),
+    "quality": Rule(failures=3, first_s=300.0, longest_s=3600.0),
 }
 #: A probe that nobody has heard of again for so long is given up, and another one is sent.
 PROBE_PATIENCE_S: Final = 900.0
@@ -90,3 +94,10 @@ def succeeded(state: Breaker, task_id: int | None = None) -> Breaker:
     if "until" not in state or task_id == state.get("probe"):
         return {}
     return state
+
+
+def judged(state: Breaker, now: float, task_id: int | None, *, accepted: bool) -> Breaker:
+    """Somebody has judged an answer. Once half open, the next verdict closes or opens it again."""
+    if phase(state, now) == "half_open":
+        state = {**state, "probe": task_id}
+    return succeeded(state, task_id) if accepted else failed(state, now, "quality", task_id)

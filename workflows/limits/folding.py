@@ -29,6 +29,7 @@ class News:
     refused   retry_after?, limit? (the name), granted? (what the provider says it is)
     failed    kind (of breaker.RULES), for_s? (the provider's own pause), month? (until its end)
     succeeded nothing
+    judged    accepted (whether somebody is content with the answer), reason?
     """
 
     kind: str
@@ -65,6 +66,10 @@ def fold(pool: Pool, news: Iterable[News], lowered: Mapping[str, int]) -> Folded
             case "succeeded":
                 state = breaker.succeeded(pool.breaker, item.task_id)
                 pool = replace(pool, breaker=state)
+            case "judged":
+                good = bool(item.data["accepted"])
+                state = breaker.judged(pool.quality, item.at, item.task_id, accepted=good)
+                pool = replace(pool, quality=state)
     return Folded(pool, known)
 
 

@@ -47,6 +47,7 @@ class Limit:
 class Pool:
     """A pool as its row has it; `states` holds what each limit has counted, by the limit's name.
 
+    `breaker` keeps calls back while the provider fails, `quality` routes while its answers do.
     Before `not_before` nothing starts: the provider asked for that pause. `learnt` says how the
     tokens that calls used compare with what they may use at the most. `flying` are calls of which
     nothing was heard yet: when each was charged, and what.
@@ -55,6 +56,7 @@ class Pool:
     limits: Sequence[Limit]
     states: Mapping[str, State] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=dict)
+    quality: Breaker = field(default_factory=dict)
     not_before: float = 0.0
     learnt: Learnt = field(default_factory=dict)
     flying: Sequence[Flying] = ()
@@ -119,9 +121,10 @@ def read_pool(limits: Sequence[Mapping[str, Any]], state: Mapping[str, Any]) -> 
     return Pool(
         read_limits(limits, state.get("lowered", {})),
         state.get("limits", {}),
-        state.get("breaker", {}),
-        state.get("not_before", 0.0),
-        state.get("learnt", {}),
+        breaker=state.get("breaker", {}),
+        quality=state.get("quality", {}),
+        not_before=state.get("not_before", 0.0),
+        learnt=state.get("learnt", {}),
     )
 
 
@@ -130,6 +133,7 @@ def write_state(pool: Pool, lowered: Mapping[str, int]) -> dict[str, Any]:
     state: dict[str, Any] = {
         "limits": {name: dict(value) for name, value in pool.states.items() if value},
         "breaker": dict(pool.breaker),
+        "quality": dict(pool.quality),
         "not_before": pool.not_before,
         "learnt": dict(pool.learnt),
         "lowered": dict(lowered),

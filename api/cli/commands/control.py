@@ -25,6 +25,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("retry", rich_help_panel=PANEL, epilog=examples("lmx retry 18"))(retry)
     forked = examples("lmx fork 17 draft")
     app.command("fork", rich_help_panel=PANEL, epilog=forked)(fork)
+    judged = examples("lmx reject 18 'it cites papers that do not exist'", "lmx reject --not 18")
+    app.command("reject", rich_help_panel=PANEL, epilog=judged)(reject)
     sent = examples("""lmx signal 17 approved '{"by": "ana"}'""")
     app.command("signal", rich_help_panel=PANEL, epilog=sent)(signal)
 
@@ -130,3 +132,19 @@ def _one_of(run: int | None, queue: str | None) -> None:
 
     if (run is None) == (queue is None):
         raise InvalidInput("name either a run or a --queue")
+
+
+def reject(
+    call: Annotated[int, typer.Argument(help="The call of a model.", min=1, max=LARGEST_ID)],
+    reason: Annotated[str, typer.Argument(help="What is wrong with its answer.")] = "",
+    good: Annotated[bool, typer.Option("--not", help="Say that it is good instead.")] = False,
+) -> None:
+    """Say that a model's answer is no good: after three in a row routes choose other models."""
+    from lmx.api.cli.output import note
+    from lmx.api.cli.session import session
+    from lmx.workflows import control
+
+    with session() as opened:
+        fresh = control.judge(opened.database, call, accepted=good, reason=reason)
+    said = "accepted" if good else "rejected"
+    note(f"the answer of {call} is {said}" if fresh else f"the answer of {call} was {said} before")

@@ -49,7 +49,8 @@ def breakers(
 ) -> None:
     """Show which pools are left alone because their provider fails, and until when.
 
-    A breaker closes by itself: after its time one call goes through as a probe.
+    A breaker closes by itself: after its time one call goes through as a probe. The breaker of
+    quality opens when answers are rejected; then routes choose other models until its time is over.
     """
     if reset is not None:
         from lmx.api.cli.session import session
@@ -61,14 +62,22 @@ def breakers(
         return
     found = _pools(None)
     if as_json:
-        keys = ("name", "breaker", "breaker_kind", "next_in_s", "waits_for", "ready")
+        keys = ("name", "breaker", "breaker_kind", "next_in_s", "waits_for", "ready", "quality")
         write_json([{key: getattr(view, key) for key in keys} for view in found])
         return
     rows = [
-        [view.name, view.breaker, view.breaker_kind or "", _seconds(view.breaker_in_s)]
+        [
+            view.name,
+            view.breaker,
+            view.breaker_kind or "",
+            _seconds(view.breaker_in_s),
+            view.quality,
+            _seconds(view.quality_in_s),
+        ]
         for view in found
     ]
-    print_table(["pool", "breaker", "because of", "next probe"], rows)
+    columns = ["pool", "breaker", "because of", "next probe", "quality", "chosen again in"]
+    print_table(columns, rows)
     if not found:
         note(_NONE)
 

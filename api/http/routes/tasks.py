@@ -7,8 +7,14 @@ from starlette.concurrency import run_in_threadpool
 
 from lmx.api.http.decisions import Decisions, decision_of
 from lmx.api.http.parameters import IdempotencyKey, TaskId, Wait
-from lmx.api.http.requests import EmbeddingCall, FunctionTask, ModelCall, TaskRequest
-from lmx.api.http.responses import Cancelled, Input, Submitted, Task, task_of
+from lmx.api.http.requests import (
+    EmbeddingCall,
+    FunctionTask,
+    ModelCall,
+    TaskRequest,
+    VerdictRequest,
+)
+from lmx.api.http.responses import Cancelled, Input, Judged, Submitted, Task, task_of
 from lmx.api.http.services import Services, Shared
 from lmx.api.http.submit import Submit, answer_submission
 from lmx.api.preflight import has_form, refuse_malformed
@@ -123,3 +129,10 @@ def retry_task(task_id: TaskId, services: Shared) -> Task:
     """Make a failed task ready again."""
     control.retry(services.database, task_id)
     return task_of(views.get_task(services.database, task_id))
+
+
+@router.post("/{task_id}/verdict", summary="Judge a model's answer")
+def judge_answer(task_id: TaskId, body: VerdictRequest, services: Shared) -> Judged:
+    """Say whether the answer of a call was good; rejected ones make routes choose other models."""
+    fresh = control.judge(services.database, task_id, accepted=body.accepted, reason=body.reason)
+    return Judged(fresh=fresh)
