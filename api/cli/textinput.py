@@ -49,8 +49,10 @@ def _attachable(file: Path) -> str | None:
     return None
 
 
-def read_prompt(words: Sequence[str], files: Sequence[Path], *, alone: bool = True) -> str:
-    """Join the prompt's parts: the arguments, then the files, or else what is piped in.
+def read_prompt(
+    words: Sequence[str], files: Sequence[Path], *, piped: bool = True, alone: bool = True
+) -> str:
+    """Join the prompt's parts: the arguments, then the files, or else what is `piped` in.
 
     Raises InvalidInput when there is nothing to send or it is no text, TooLarge. `alone`: nothing
     else is sent, so that there must be a prompt.
@@ -58,8 +60,8 @@ def read_prompt(words: Sequence[str], files: Sequence[Path], *, alone: bool = Tr
     parts = [_as_text(" ".join(words))]
     if files:
         parts += map(read_file, files)
-    elif alone and (piped := _piped_input()) is not None:
-        parts.append(_decode(_read_limited(piped, "standard input"), "standard input"))
+    elif piped and (stream := _piped_input()) is not None:
+        parts.append(_decode(_read_limited(stream, "standard input"), "standard input"))
     prompt = "\n\n".join(part for part in parts if part.strip())
     if not prompt and alone:
         raise InvalidInput(

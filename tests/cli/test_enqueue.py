@@ -131,11 +131,11 @@ def test_a_key_used_for_another_prompt_is_refused(lmx: Lmx, model: str, hands: H
 
 
 def test_budgets_are_dollars_or_amounts_of_a_unit(lmx: Lmx, model: str) -> None:
-    printed = lmx("enqueue", "hi", "--budget", "0.05", "--budget", "tokens=500").out
+    printed = lmx("enqueue", "hi", "--budget", "0.05", "--budget", "tokens=5000").out
     budgets = {
         budget.unit: budget.ceiling for budget in get_task(lmx.database, int(printed)).budgets
     }
-    assert budgets == {"tokens": 500, "usd": 50_000_000}
+    assert budgets == {"tokens": 5000, "usd": 50_000_000}
 
 
 def test_several_models_need_a_name(lmx: Lmx, model: str, hands: Hands) -> None:

@@ -182,7 +182,11 @@ def enqueue(
     texts, parts = split_files(file or [], image or [])
     given = bool(prompt or file or image)
     turns = None if messages is None else _conversation(messages, system, raw=raw, given=given)
-    text = "" if turns is not None else read_prompt(prompt or [], texts, alone=not parts)
+    text = (
+        ""
+        if turns is not None
+        else read_prompt(prompt or [], texts, piped=not file, alone=not parts)
+    )
     sampling: dict[str, Any] = {
         **_options(option or []),
         "n_ctx": n_ctx,
