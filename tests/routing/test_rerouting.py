@@ -6,10 +6,15 @@ from typing import Any
 import pytest
 
 from lmx.workflows import operations
+from lmx.workflows.allowances.rules import Allowance, set_allowance
 from lmx.workflows.budgets import check_budgets
-from lmx.workflows.operations import Operation
+from lmx.workflows.operations import Operation, encode
+from lmx.workflows.providers.planning import placed
 from lmx.workflows.routing import rerouting
+from lmx.workflows.routing.planning import Asked, plan_asked
 from lmx.workflows.routing.rerouting import reroute_due
+from lmx.workflows.sql import statement
+from lmx.workflows.submission import budget_rows
 from tests.routing.test_submission import FLASH, HAIKU, TWO
 from tests.support.hands import Hands, until_blocked_by
 from tests.support.routes import Routes
@@ -52,6 +57,21 @@ def test_a_call_stays_while_its_pool_is_good_or_nothing_is_better(two: Routes) -
     assert two.reroute() == 0
     assert two.where(task)[1] == HAIKU
     assert reroute_due(two.conn) == 0, "it is not looked at again at once"
+
+
+def test_a_call_that_waits_for_an_allowance_moves_to_who_has_money(two: Routes) -> None:
+    task = two.ask()
+    set_allowance(two.conn, Allowance("anthropic/default", "calls", "day", "UTC", 1))
+    two.conn.execute(statement("open_periods"))
+    two.conn.execute("UPDATE lmx.allowance_periods SET spent = 1")
+    until = {"task": task, "until": 4e9, "reason": "no money"}
+    two.conn.execute(statement("defer_calls"), {"calls": encode([until])})
+    assert two.hands.state(task) == "scheduled"
+    assert two.where(two.ask())[1] == FLASH, "a new call goes there at once"
+    assert two.reroute() == 1
+    assert two.where(task)[1] == FLASH
+    assert two.hands.state(task) == "ready"
+    assert "1 calls spent" in two.decisions(task)[1].why
 
 
 def test_a_call_that_began_or_ended_stays(two: Routes) -> None:
@@ -145,16 +165,11 @@ def test_a_move_that_is_cut_off_leaves_everything_as_it_was(
     assert two.where(task)[1] == FLASH
 
 
-def spawned(two: Routes, ceiling: int, route: str = "r") -> tuple[int, int]:
+def spawned(two: Routes, ceiling: int) -> tuple[int, int]:
     """A run with so much money whose coordinator has spawned one call; both ids."""
     run = two.hands.submit(budgets={"usd": ceiling})
     lease = two.hands.mind()
-    from lmx.workflows.generation import TEMPLATE_TOKENS  # noqa: F401
-    from lmx.workflows.providers.planning import placed
-    from lmx.workflows.routing.planning import Asked, plan_asked
-    from lmx.workflows.submission import budget_rows
-
-    asked = Asked(route=route, prompt="Count.", max_tokens=50, run=run, budget={"usd": ceiling})
+    asked = Asked(route="r", prompt="Count.", max_tokens=50, run=run, budget={"usd": ceiling})
     call = plan_asked(two.conn, asked)
     terms = call.terms()
     operation = Operation(
@@ -213,11 +228,3 @@ def test_a_free_child_is_paid_for_when_it_leaves_for_the_cloud(routes: Routes) -
     cost = routes.decisions(child)[1].cost
     assert ceilings(routes) == {run: (1_000_000_000, cost), child: (cost, 0)}
     assert routes.hands.value("SELECT budgeted FROM lmx.tasks WHERE id = %s", child)
-
-
-def test_an_idle_system_looks_into_one_index(two: Routes) -> None:
-    for _ in range(3):
-        two.hands.finish(two.take("anthropic") if two.ask("patient") else two.take())
-    before = two.hands.value("SELECT count(*) FROM pg_stat_activity")
-    assert reroute_due(two.conn) == 0
-    assert before

@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 
+from lmx.workflows.allowances.purse import Deferral, Period, Purse, amounts_of
+from lmx.workflows.allowances.rules import AllowanceView, list_allowances
 from lmx.workflows.errors import LmxError
 from lmx.workflows.generation import TEMPLATE_TOKENS, default_max_tokens
 from lmx.workflows.limits.admission import Wait
@@ -15,7 +17,7 @@ from lmx.workflows.models import Model, list_models, refuse_oversized
 from lmx.workflows.money import price
 from lmx.workflows.names import GPU
 from lmx.workflows.pools import SHARED, PoolNow, pools_now
-from lmx.workflows.providers.planning import default_output, worst_cost
+from lmx.workflows.providers.planning import default_output, longest_s, worst_cost
 from lmx.workflows.providers.publishing import PublishedModel, published_models
 from lmx.workflows.routing.decide import Option
 from lmx.workflows.routing.features import Features
@@ -40,6 +42,8 @@ class Survey:
     pools: Sequence[tuple[PoolNow, Ahead]]
     local: Sequence[tuple[Model, str | None]]
     gpu_attended: bool
+    purse: Purse
+    now: float
     n_ctx: int = 0
 
     def options(self, features: Features) -> list[Option]:
@@ -62,7 +66,7 @@ class Survey:
         except LmxError as error:  # no price is known: a model of the user's own
             cost, refused = 0, error.message
         bounds = {"requests": 1, "input_tokens": features.prompt_tokens}
-        bounds |= {"output_tokens": wanted, "usd": cost}
+        bounds |= {"output_tokens": wanted, "usd": cost, "seconds": longest_s(wanted)}
         wait = self._wait(row, ahead, bounds)
         long_window = crowded(row.pool, row.now)
         return Option(
@@ -74,7 +78,7 @@ class Survey:
             max_output=model.max_output,
             features=model.features,
             cost=cost,
-            wait_s=wait.seconds / row.clock_rate if wait else 0.0,
+            wait_s=wait.seconds if wait else 0.0,
             waits_for=wait.reason if wait else None,
             attended=ahead.attended,
             avoid=f"much of its {long_window} is used" if long_window else None,
@@ -82,13 +86,21 @@ class Survey:
         )
 
     def _wait(self, row: PoolNow, ahead: Ahead, bounds: Mapping[str, int]) -> Wait | None:
-        """The wait in a pool, or in what all pools of its account share, if that is longer."""
-        waits = [wait_behind(row.pool, row.now, bounds, ahead.bounds)]
+        """The longest wait, in our seconds: in a pool, in what the pools of its account share, for
+        the end of a period whose allowance is used up."""
         account = row.name.rpartition("/")[0]
-        for shared, _ in self.pools:
-            if shared.name == f"{account}/{SHARED}":
-                waits.append(wait_behind(shared.pool, shared.now, bounds, ahead.bounds))
-        return max(filter(None, waits), key=lambda wait: wait.seconds, default=None)
+        pools = [row, *(one for one, _ in self.pools if one.name == f"{account}/{SHARED}")]
+        waits = [
+            Wait(wait.seconds / one.clock_rate, wait.reason)
+            for one in pools
+            if (wait := wait_behind(one.pool, one.now, bounds, ahead.bounds))
+        ]
+        refusal = self.purse.refusal(account, amounts_of(bounds))
+        if isinstance(refusal, Deferral):
+            waits.append(Wait(refusal.until - self.now, refusal.reason))
+        elif refusal is not None:
+            waits.append(Wait(refusal.seconds, refusal.reason))
+        return max(waits, key=lambda wait: wait.seconds, default=None)
 
     def _here(self, features: Features, row: Model, never_fits: str | None) -> Option:
         context = self.n_ctx or row.n_ctx
@@ -124,12 +136,15 @@ def survey(
         row[0]: Ahead(_extrapolated(row[1], row[2]), row[3])
         for row in conn.execute(statement("pools_ahead"), asked, prepare=True)
     }
+    now = _now(conn)
     generating = [row for row in list_models(conn) if row.info.get("generates") is not False]
     return Survey(
         published_models(conn),
         [(pool, waiting[pool.id]) for pool in pools_now(conn) if pool.id in waiting],
         [(row, _never_fits(conn, row, n_ctx or row.n_ctx)) for row in generating],
         bool(generating) and _gpu_worker(conn),
+        Purse([_period(place, one, now) for place, one in enumerate(list_allowances(conn))]),
+        now,
         n_ctx,
     )
 
@@ -154,6 +169,19 @@ def _never_fits(conn: Connection, row: Model, context: int) -> str | None:
     except LmxError as error:
         return error.message
     return None
+
+
+def _now(conn: Connection) -> float:
+    row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def _period(place: int, view: AllowanceView, now: float) -> Period:
+    """The present period of an allowance, for a look at it; nothing is held."""
+    ends = None if view.ends_at is None else view.ends_at.timestamp()
+    limits = (view.ceiling, view.spent, view.held)
+    return Period(place, view.scope, view.unit, view.per, view.zone, *limits, ends, now)
 
 
 def _gpu_worker(conn: Connection) -> bool:

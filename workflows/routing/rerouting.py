@@ -191,4 +191,5 @@ def _place(conn: Connection, call: Waiting, planned: PlannedCall, *, budgeted: b
     if placement is None:
         conn.execute("DELETE FROM lmx.calls WHERE task_id = %s", [call.task_id])
     else:
+        conn.execute("UPDATE lmx.calls SET deferred = NULL WHERE task_id = %s", [call.task_id])
         place_calls(conn, [placed({"id": call.task_id}, placement)])

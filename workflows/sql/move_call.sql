@@ -3,10 +3,12 @@
 -- or moved by somebody else.
 UPDATE lmx.tasks t
 SET queue = q.name, pool_id = %(pool)s::integer, input = t.input - 'n_ctx' || %(input)s::jsonb,
-    budgeted = t.budgeted OR %(budgeted)s::boolean,
+    state = 'ready', run_at = NULL, budgeted = t.budgeted OR %(budgeted)s::boolean,
     rank = CASE WHEN t.queue = q.name THEN t.rank
                 ELSE nextval('lmx.lane') + q.lane_offset - t.priority * 1000.0 END
 FROM lmx.queues q
-WHERE q.name = %(queue)s AND t.id = %(id)s AND t.state = 'ready' AND t.queue = %(from_queue)s
+WHERE q.name = %(queue)s AND t.id = %(id)s AND t.queue = %(from_queue)s
+  AND (t.state = 'ready' OR t.state = 'scheduled' AND t.run_at < 'infinity' AND EXISTS (
+           SELECT FROM lmx.calls c WHERE c.task_id = t.id AND c.deferred IS NOT NULL))
   AND t.pool_id IS NOT DISTINCT FROM %(from_pool)s::integer
 RETURNING t.id, pg_notify('lmx:' || q.name, '')
