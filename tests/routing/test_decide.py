@@ -99,7 +99,7 @@ def test_if_all_are_full_the_shortest_wait_is_taken() -> None:
     second = replace(CHEAP, wait_s=100.0, waits_for="requests/day")
     decision = by(["strong", "cheap"], [first, second], Terms(divert=True))
     assert decision.chosen == second
-    assert reasons(decision)["strong"] == ("passed over", "a wait of 300.0 s (requests/min)")
+    assert reasons(decision)["strong"] == ("passed over", "a wait of 5 min (requests/min)")
     assert "nothing better for now" in decision.why
 
 
@@ -107,6 +107,13 @@ def test_a_model_without_a_worker_is_only_taken_if_all_are() -> None:
     alone = replace(STRONG, attended=False)
     assert chosen(["strong", "cheap"], [alone, CHEAP]) == "cheap"
     assert chosen(["strong"], [alone]) == "strong"
+
+
+def test_rejected_answers_are_avoided_even_where_waits_are_not() -> None:
+    bad = replace(STRONG, rejected="its last answers were rejected")
+    assert chosen(["strong", "cheap"], [bad, CHEAP]) == "cheap"
+    assert chosen(["strong", "cheap"], [bad, replace(CHEAP, attended=False)]) == "strong"
+    assert chosen(["strong"], [bad]) == "strong"
 
 
 def test_an_order_by_price_or_by_wait() -> None:
@@ -135,6 +142,7 @@ options = st.builds(
     st.sampled_from(ALL_OPTIONS),
     wait_s=st.floats(0, 1000),
     attended=st.booleans(),
+    rejected=st.none() | st.just("rejected"),
     avoid=st.none() | st.just("crowded"),
     refused=st.none() | st.just("never"),
 )

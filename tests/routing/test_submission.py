@@ -46,6 +46,17 @@ def test_an_open_breaker_diverts_only_where_the_rule_allows_it(routes: Routes) -
     assert "the breaker is open (billing)" in passed["reason"]
 
 
+def test_a_pool_whose_answers_are_rejected_is_avoided_by_every_rule(routes: Routes) -> None:
+    routes.rules(TWO)
+    for _ in range(3):
+        routes.news(HAIKU, "judged", {"accepted": False})
+    task = routes.ask("patient")
+    assert routes.where(task)[1] == FLASH
+    assert routes.decisions(task)[0].candidates[0]["reason"] == "its last answers were rejected"
+    named = routes.client.generate(model="claude-haiku-5-5", prompt="Count.")
+    assert routes.where(named)[1] == HAIKU
+
+
 def test_a_backlog_diverts_before_it_grows(routes: Routes) -> None:
     routes.rules(TWO)
     pools = [routes.where(routes.ask())[1] for _ in range(60)]

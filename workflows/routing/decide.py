@@ -23,8 +23,9 @@ class Option:
     """A model that can be called now, in one of its pools, as far as one call is concerned.
 
     `cost` is the most that the call can cost, in nano-dollars. `wait_s` and `waits_for` are how
-    long it would wait, at least, and for what. `avoid` says why others should rather be taken, and
-    `refused` why it cannot be taken at all. A local model has no pool.
+    long it would wait, at least, and for what. `rejected` tells of answers that somebody was not
+    content with; `avoid` says why others should rather be taken, and `refused` why it cannot be
+    taken at all. A local model has no pool.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Option:
     wait_s: float = 0.0
     waits_for: str | None = None
     attended: bool = True
+    rejected: str | None = None
     avoid: str | None = None
     refused: str | None = None
 
@@ -128,6 +130,8 @@ def soft_reason(option: Option, terms: Terms) -> str | None:
     """Why an option should be passed over for now, by a rule's terms; None: it need not be."""
     if not option.attended:
         return "no worker for it"
+    if option.rejected:
+        return option.rejected
     if not terms.divert:
         return None
     if option.avoid:
@@ -178,7 +182,11 @@ def _best(able: Sequence[Option], terms: Terms) -> Option | None:
     if ready:
         return ready[0]
     # Nothing can be had as the rule wants it: the call waits where it waits least.
-    return min(able, key=lambda one: (not one.attended, one.wait_s), default=None)
+    return min(able, key=_last_resort, default=None)
+
+
+def _last_resort(one: Option) -> tuple[bool, bool, float]:
+    return not one.attended, one.rejected is not None, one.wait_s
 
 
 def _judged(one: Option, chosen: Option | None, terms: Terms) -> Candidate:
@@ -225,7 +233,11 @@ def _hard(features: Features, option: Option) -> str | None:
 
 
 def _seconds(seconds: float) -> str:
-    return "unknown length" if seconds == inf else f"{seconds:.1f} s"
+    if seconds == inf:
+        return "unknown length"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def without(options: Iterable[Option], refused: Option, reason: str) -> list[Option]:

@@ -11,6 +11,7 @@ from lmx.workflows.allowances.purse import Deferral, Period, Purse, amounts_of
 from lmx.workflows.allowances.rules import AllowanceView, list_allowances
 from lmx.workflows.errors import LmxError
 from lmx.workflows.generation import TEMPLATE_TOKENS, default_max_tokens
+from lmx.workflows.limits import breaker
 from lmx.workflows.limits.admission import Wait
 from lmx.workflows.limits.queueing import crowded, wait_behind
 from lmx.workflows.models import Model, list_models, refuse_oversized
@@ -81,6 +82,7 @@ class Survey:
             wait_s=wait.seconds if wait else 0.0,
             waits_for=wait.reason if wait else None,
             attended=ahead.attended,
+            rejected=_rejected(row),
             avoid=f"much of its {long_window} is used" if long_window else None,
             refused=refused,
         )
@@ -169,6 +171,13 @@ def _never_fits(conn: Connection, row: Model, context: int) -> str | None:
     except LmxError as error:
         return error.message
     return None
+
+
+def _rejected(row: PoolNow) -> str | None:
+    """What the breaker of a pool's quality says; half open it is tried again."""
+    if breaker.phase(row.pool.quality, row.now) != "open":
+        return None
+    return "its last answers were rejected"
 
 
 def _now(conn: Connection) -> float:

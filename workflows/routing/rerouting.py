@@ -123,6 +123,8 @@ def _better(call: Waiting, there: Option, here: Option | None, terms: Terms) -> 
         return True
     if there.attended != here.attended:
         return there.attended
+    if there.rejected != here.rejected:
+        return there.rejected is None
     return there.wait_s <= here.wait_s / 2
 
 
