@@ -112,9 +112,11 @@ def test_two_models_that_do_not_fit_together_are_served_one_after_the_other(
     database: Database,
 ) -> None:
     cap = need(large) + need(small) // 4
-    first = client.generate(model="small", prompt="One", **ENDLESS | {"max_tokens": 40})
-    second = client.generate(model="large", prompt="Two", **CALL)
     worker = start_worker(cap)
+    first = client.generate(model="small", prompt="One", **ENDLESS | {"max_tokens": 100})
+    # Which of two calls starts first when both are there depends on whose file is checked first.
+    eventually(lambda: get_task(database, first).progress, "a token of the first call")
+    second = client.generate(model="large", prompt="Two", **CALL)
     for task in (first, second):
         assert client.result(task, WAIT_S)["text"]
     assert worker.engine.snapshot()["totals"]["evictions"] >= 1
