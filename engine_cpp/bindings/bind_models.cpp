@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "bindings.hpp"
+#include "lmx/llama/gguf_header.hpp"
 #include "lmx/llama/quantize.hpp"
 #include "lmx/running/engine.hpp"
 
@@ -81,6 +82,13 @@ void bind_models(nb::module_& module) {
           "n_ctx"_a, "n_seq"_a, "kv_type"_a, "n_ubatch"_a, "flash_attn"_a, "pooling"_a = "");
 
   const auto release = nb::call_guard<nb::gil_scoped_release>();
+  module.def(
+      "header_bytes",
+      [](const std::string& path) -> std::optional<std::uint64_t> {
+        const auto header = read_gguf_header(path);
+        return header && !header->split ? std::optional(header->bytes) : std::nullopt;
+      },
+      "path"_a, release, "Bytes before the tensors; None where they cannot be told.");
   module.def("inspect", inspect, "path"_a, release);
   module.def("quantize", quantize, "source"_a, "target"_a, "format"_a, "threads"_a, release);
   module.def(

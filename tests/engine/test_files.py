@@ -3,12 +3,16 @@
 import hashlib
 import os
 import random
+import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lmx.engine import Engine, EngineError, ModelFileError, inspect_model, quantize
+from lmx.engine import Engine, EngineError, ModelFileError, estimate, inspect_model, quantize
 from tests.engine.conftest import N_CTX, MakeEngine
+from tests.support.tiny import write_tiny_model
 
 HEADER = 4 * 2**20  # bytes at the front of the model that hold its metadata
 
@@ -49,6 +53,39 @@ def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, complaint: 
         inspect_model(path)
     assert "\n" not in str(refusal.value)
     assert str(path) in str(refusal.value)
+
+
+def test_a_file_that_was_moved_or_touched_is_not_checked_again(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = inspect_model(model)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")  # that would make the check
+    moved = tmp_path / "moved.gguf"
+    moved.symlink_to(model)
+    copy = shutil.copyfile(model, tmp_path / "copy.gguf")
+    os.utime(copy, (1, 1))
+    assert inspect_model(copy) == replace(info, path=str(copy))
+    assert estimate(copy, n_ctx=N_CTX) == estimate(model, n_ctx=N_CTX)
+    renamed = copy.rename(tmp_path / "renamed.gguf")
+    assert inspect_model(renamed).path == str(renamed)
+    assert inspect_model(moved) == info
+
+
+def test_a_file_that_was_written_over_is_another_whatever_its_time_says(
+    tmp_path: Path, make_engine: MakeEngine
+) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf", "llama", layers=2)
+    engine = make_engine()
+    before, small = path.stat(), estimate(path, n_ctx=N_CTX)
+    assert engine.estimate(path, N_CTX) == small
+    larger = write_tiny_model(tmp_path / "other.gguf", "llama", layers=4).read_bytes()
+    padding = larger + b"\0" * 4096
+    for content in (padding, path.read_bytes().ljust(len(padding), b"\0")):
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        now = estimate(path, n_ctx=N_CTX)
+        assert (now.kv_bytes == small.kv_bytes) == (content is not padding)
+        assert engine.estimate(path, N_CTX) == now
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(model: Path, tmp_path: Path) -> None:

@@ -6,8 +6,11 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <span>
 
+#include "lmx/base/checksum.hpp"
 #include "lmx/base/errors.hpp"
+#include "lmx/llama/gguf_header.hpp"
 
 namespace lmx {
 namespace {
@@ -69,6 +72,42 @@ std::size_t longest_token(const llama_vocab* vocab) {
   return longest;
 }
 
+std::int64_t nanoseconds(const timespec& time) {
+  return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
+struct stat look_at(const std::string& path) {
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0) {
+    throw ModelFileError(path + ": cannot be read: " + std::strerror(errno) + "; check the path");
+  }
+  if (!S_ISREG(info.st_mode)) {
+    throw ModelFileError(path + ": not a regular file; give the path of a .gguf file");
+  }
+  return info;
+}
+
+#ifdef __APPLE__
+std::int64_t modified_ns(const struct stat& info) {
+  return nanoseconds(info.st_mtimespec);
+}
+std::int64_t changed_ns(const struct stat& info) {
+  return nanoseconds(info.st_ctimespec);
+}
+#else
+std::int64_t modified_ns(const struct stat& info) {
+  return nanoseconds(info.st_mtim);
+}
+std::int64_t changed_ns(const struct stat& info) {
+  return nanoseconds(info.st_ctim);
+}
+#endif
+
+FileIdentity identity_of(const std::string& path, const struct stat& info) {
+  return {path, static_cast<std::uint64_t>(info.st_dev), info.st_ino,
+          static_cast<std::uint64_t>(info.st_size), modified_ns(info)};
+}
+
 PromptTooLong too_long(const std::string& amount, std::uint32_t limit) {
   return PromptTooLong("the prompt has " + amount + " but the context leaves room for " +
                        std::to_string(limit) + "; shorten it or raise n_ctx");
@@ -77,25 +116,12 @@ PromptTooLong too_long(const std::string& amount, std::uint32_t limit) {
 }  // namespace
 
 FileIdentity identify(const std::string& path) {
-  struct stat info{};
-  if (stat(path.c_str(), &info) != 0) {
-    throw ModelFileError(path + ": cannot be read: " + std::strerror(errno) + "; check the path");
-  }
-  if (!S_ISREG(info.st_mode)) {
-    throw ModelFileError(path + ": not a regular file; give the path of a .gguf file");
-  }
-#ifdef __APPLE__
-  const timespec modified = info.st_mtimespec;
-#else
-  const timespec modified = info.st_mtim;
-#endif
-  return {path, static_cast<std::uint64_t>(info.st_dev), info.st_ino,
-          static_cast<std::uint64_t>(info.st_size),
-          static_cast<std::int64_t>(modified.tv_sec) * 1'000'000'000 + modified.tv_nsec};
+  return identity_of(path, look_at(path));
 }
 
-DryModel::DryModel(FileIdentity identity, const Device& device)
+DryModel::DryModel(FileIdentity identity, const Device& device, FileContent content)
     : identity_(std::move(identity)),
+      content_(content),
       model_(load_model(identity_.path, device, LoadMode::dry)),
       info_(describe(model_.get(), identity_)) {
   if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE || info_.n_vocab == 0) {
@@ -171,16 +197,49 @@ ModelLayers DryModel::layers(const Device& device, Bytes weights) const {
   return layers;
 }
 
+Estimator::Version Estimator::version_of(const std::string& path) {
+  const struct stat info = look_at(path);
+  return {identity_of(path, info), changed_ns(info)};
+}
+
+FileContent Estimator::content_of(const Version& version) {
+  const FileIdentity& file = version.identity;
+  const auto header = read_gguf_header(file.path);
+  if (header && !header->split) return {header->checksum, file.size};
+  const std::string all = file.path + " " + std::to_string(file.device) + " " +
+                          std::to_string(file.inode) + " " + std::to_string(file.modified_ns) +
+                          " " + std::to_string(version.changed_ns);
+  return {checksum(std::as_bytes(std::span(all))), file.size};
+}
+
 std::shared_ptr<const DryModel> Estimator::open(const std::string& path) {
-  FileIdentity identity = identify(path);
+  constexpr int kTries = 3;
   const std::lock_guard lock(mutex_);
-  const auto same = [&](const auto& model) { return model->identity() == identity; };
-  const auto found = std::ranges::find_if(recent_, same);
+  for (int i = 0; i < kTries; ++i) {
+    const Version version = version_of(path);
+    const auto seen = seen_.find(path);
+    const bool known = seen != seen_.end() && seen->second.first == version;
+    const FileContent content = known ? seen->second.second : content_of(version);
+    auto model = open_locked(version, content);
+    if (version_of(path) == version) {
+      seen_[path] = {version, content};
+      return model;
+    }
+    recent_.remove(model);  // written to meanwhile: nobody knows what was read
+  }
+  throw ModelFileError(path + ": changes while it is read; wait until it is complete");
+}
+
+std::shared_ptr<const DryModel> Estimator::open_locked(const Version& version,
+                                                       const FileContent& content) {
+  const auto found = std::ranges::find_if(recent_, [&](const auto& model) {
+    return model->identity() == version.identity && model->content() == content;
+  });
   if (found != recent_.end()) {
     recent_.splice(recent_.begin(), recent_, found);
     return recent_.front();
   }
-  recent_.push_front(std::make_shared<const DryModel>(std::move(identity), device_));
+  recent_.push_front(std::make_shared<const DryModel>(version.identity, device_, content));
   if (recent_.size() > kOpenFiles) recent_.pop_back();
   return recent_.front();
 }
@@ -189,7 +248,7 @@ Footprint Estimator::estimate(const std::shared_ptr<const DryModel>& model,
                               const ContextSpec& wanted) {
   const ContextSpec spec = normalised(wanted);
   const std::lock_guard lock(mutex_);
-  auto& of_file = known_[model->identity()];
+  auto& of_file = known_[model->content()];
   const auto found = of_file.find(spec);
   if (found != of_file.end()) return found->second;
   return of_file[spec] = model->footprint(spec, device_);
@@ -200,7 +259,7 @@ std::shared_ptr<const ModelLayers> Estimator::layers(const std::shared_ptr<const
   small.n_ctx = 256;
   const Bytes weights = estimate(model, small).weights;
   const std::lock_guard lock(mutex_);
-  auto& known = layers_[model->identity()];
+  auto& known = layers_[model->content()];
   if (!known) known = std::make_shared<const ModelLayers>(model->layers(device_, weights));
   return known;
 }

@@ -32,6 +32,15 @@ struct FileIdentity {
 // Throws ModelFileError when there is no such regular file.
 FileIdentity identify(const std::string& path);
 
+// What a dry load depends on, under whatever name and however old the file is. A file whose header
+// cannot be told apart, or that is only a part of a model, counts as different when it was touched.
+struct FileContent {
+  std::uint64_t header = 0;  // checksum
+  std::uint64_t size = 0;
+
+  auto operator<=>(const FileContent&) const = default;
+};
+
 struct ModelInfo {
   std::string path;
   std::uint64_t size_bytes = 0;
@@ -54,9 +63,10 @@ struct ModelInfo {
 // A model file opened without its weights. Tokenizing is thread-safe; planning a context is not.
 class DryModel {
  public:
-  DryModel(FileIdentity identity, const Device& device);
+  DryModel(FileIdentity identity, const Device& device, FileContent content = {});
 
   const FileIdentity& identity() const { return identity_; }
+  const FileContent& content() const { return content_; }
   const ModelInfo& info() const { return info_; }
   const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
 
@@ -77,12 +87,13 @@ class DryModel {
 
  private:
   FileIdentity identity_;
+  FileContent content_;
   ModelHandle model_;
   ModelInfo info_;
   std::size_t longest_token_ = 1;  // bytes
 };
 
-// Thread-safe; results are kept per file identity, device and spec.
+// Thread-safe; results are kept per content of a file, device and spec.
 class Estimator {
  public:
   explicit Estimator(Device device) : device_(std::move(device)) {}
@@ -99,11 +110,24 @@ class Estimator {
   std::shared_ptr<const ModelLayers> layers(const std::shared_ptr<const DryModel>& model);
 
  private:
+  // A file at one moment: any write changes the time of its last change, and nobody can set that.
+  struct Version {
+    FileIdentity identity;
+    std::int64_t changed_ns = 0;
+
+    bool operator==(const Version&) const = default;
+  };
+
+  static Version version_of(const std::string& path);
+  static FileContent content_of(const Version& version);
+  std::shared_ptr<const DryModel> open_locked(const Version& version, const FileContent& content);
+
   Device device_;
   std::mutex mutex_;
-  std::list<std::shared_ptr<const DryModel>> recent_;  // most recently used first
-  std::map<FileIdentity, std::map<ContextSpec, Footprint>> known_;
-  std::map<FileIdentity, std::shared_ptr<const ModelLayers>> layers_;
+  std::map<std::string, std::pair<Version, FileContent>> seen_;  // the last version, by path
+  std::list<std::shared_ptr<const DryModel>> recent_;            // most recently used first
+  std::map<FileContent, std::map<ContextSpec, Footprint>> known_;
+  std::map<FileContent, std::shared_ptr<const ModelLayers>> layers_;
 };
 
 }  // namespace lmx

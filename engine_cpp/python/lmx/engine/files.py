@@ -27,7 +27,8 @@ _PROBE_TIMEOUT_S = 300.0
 _ALONE = {"CUDA_VISIBLE_DEVICES": "", "GGML_NO_BACKTRACE": "1"}  # an abort would start a debugger
 
 StrPath = str | os.PathLike[str]
-_Identity = tuple[str, int, int, int, int]
+_Identity = tuple[str, int, int, int, int, int]
+_Content = tuple[str, int]  # SHA-256 of the header, bytes of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Estimate:
 
 
 _known: dict[_Identity, ModelInfo | str] = {}
+_good: dict[_Content, ModelInfo] = {}
 _known_lock = threading.Lock()
 
 
@@ -76,16 +78,18 @@ def inspect_model(path: StrPath, *, sha256: bool = False) -> ModelInfo:
     """Checks a model file and reads its metadata; nothing of its weights is loaded.
 
     Raises ModelFileError, in one line, for a file that is missing, truncated, damaged or cannot
-    generate text. The check is done once per version of the file, in a process of its own.
+    generate text. The check is done in a process of its own, once for all files of the same header
+    and size: it looks at nothing else.
     """
     resolved = resolve(path)
     identity = _identify(resolved)
     with _known_lock:
         known = _known.get(identity)
     if known is None:
-        known = _check(resolved, identity[3])
-        with _known_lock:
-            _known[identity] = known
+        known = _check_header(resolved, identity[3]) or _check_content(resolved, identity[3])
+        if _identify(resolved) == identity:
+            with _known_lock:
+                _known[identity] = known
     if isinstance(known, str):
         raise ModelFileError(known)
     return replace(known, sha256=file_sha256(resolved)) if sha256 else known
@@ -197,11 +201,33 @@ def _identify(path: str) -> _Identity:
         info = os.stat(path)  # noqa: PTH116 - one call, its error text kept
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; check the path") from error
-    return (path, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+    times = (info.st_mtime_ns, info.st_ctime_ns)  # the second one cannot be set back
+    return (path, info.st_dev, info.st_ino, info.st_size, *times)
 
 
-def _check(path: str, size: int) -> ModelInfo | str:
-    return _check_header(path, size) or _probe(path)
+def _check_content(path: str, size: int) -> ModelInfo | str:
+    content = _content_of(path, size)
+    with _known_lock:
+        known = _good.get(content) if content else None
+    if known is not None:
+        return replace(known, path=path)
+    found = _probe(path)
+    if content and isinstance(found, ModelInfo) and _content_of(path, size) == content:
+        with _known_lock:
+            _good[content] = found
+    return found
+
+
+def _content_of(path: str, size: int) -> _Content | None:
+    """None for a file without a header that can be told from the rest, or with parts elsewhere."""
+    header = _core.header_bytes(path)
+    if header is None:
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.sha256(file.read(header)).hexdigest(), size
+    except OSError:
+        return None
 
 
 def _check_header(path: str, size: int) -> str | None:
