@@ -24,6 +24,7 @@ from lmx.workflows.generation import Terms
 from lmx.workflows.lease import Lease
 from lmx.workflows.names import DEFAULT, EMBED, GENERATE
 from lmx.workflows.providers.planning import placed
+from lmx.workflows.providers.publishing import find_cloud_model
 from lmx.workflows.routing.planning import Asked, plan_asked
 from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
 
@@ -195,11 +196,18 @@ class Context:
         self._verdicts.record(call, accepted=True)
 
     def chat_features(self, model: str) -> dict[str, bool]:
-        """Whether the model's chat template knows "tools" and "reasoning", recorded as a step."""
+        """Whether the model knows "tools" and "reasoning", recorded as a step.
+
+        Of a local model its chat template says so.
+        """
 
         def look() -> dict[str, bool]:
             with self._journal.port.borrow() as conn:
                 known = [row for row in models.list_models(conn) if row.name == model]
+                cloud = None if known else find_cloud_model(conn, model)
+            if cloud is not None:
+                has = cloud.model.features
+                return {"tools": "tools" in has, "reasoning": "thinking" in has}
             info = known[0].info if known else {}
             return {name: bool(info.get(name)) for name in ("tools", "reasoning")}
 

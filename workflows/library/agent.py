@@ -81,7 +81,7 @@ def agent(
         )
         said = ctx.gather(lead)[0]
         calls = said.get("tool_calls", [])
-        messages.append(_said("assistant", said["text"]) | ({"tool_calls": calls} if calls else {}))
+        messages.append(_said("assistant", said["text"]) | _kept(said))
         try:
             wish = _wish(calls, max_workers) if calls else parse(said["text"], max_workers)
         except InvalidInput as error:
@@ -94,6 +94,12 @@ def agent(
         results = ctx.gather(*children, return_exceptions=True)
         messages += _results(calls, results) or [_said("user", _report(results))]
     raise TaskFailed(f"the model gave no answer within {max_turns} turns")
+
+
+def _kept(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an answer goes back to the model beside its text."""
+    names = ("tool_calls", "thinking_blocks") if said.get("tool_calls") else ()
+    return {name: said[name] for name in names if name in said}
 
 
 def parse(text: str, max_workers: int) -> str | list[str]:
