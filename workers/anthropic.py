@@ -6,13 +6,14 @@ call ends at once, and the SDK does not refuse long answers.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import anthropic
 import httpx2
 from anthropic import AsyncAnthropic
 from anthropic.lib.streaming import AsyncMessageStream
-from anthropic.types import Usage
+from anthropic.types import Message, Usage
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError
@@ -36,7 +37,7 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
     "refusal": "refusal",
 }
 #: `error.type` decides, because an error in the middle of a stream has the status 200.
-_FAILURES: Final[Mapping[str, Failure]] = {
+FAILURES: Final[Mapping[str, Failure]] = {
     "rate_limit_error": Failure.RATE_LIMITED,
     "overloaded_error": Failure.OVERLOADED,
     "api_error": Failure.SERVER,
@@ -86,7 +87,7 @@ def granted(account: Account, key: Key) -> list[Granted]:
         with client:
             told = list(client.organization.rate_limits.list(group_type="model_group"))
     except anthropic.APIError as error:
-        raise _explained(error) from None
+        raise explained(error) from None
     except (httpx2.TransportError, ValueError, TypeError) as error:
         raise broken(error) from None
     return [
@@ -121,7 +122,7 @@ class Anthropic:
                         progress(pieces)
                 return _answer(stream)
         except anthropic.APIError as error:
-            raise _explained(error) from None
+            raise explained(error) from None
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, RuntimeError, AssertionError) as error:  # what the SDK cannot read
@@ -132,7 +133,8 @@ class Anthropic:
         await self._client.close()
 
 
-def _explained(error: anthropic.APIError) -> ProviderError:
+def explained(error: anthropic.APIError) -> ProviderError:
+    """What an error of the SDK's means."""
     if isinstance(error, anthropic.APIConnectionError):
         return broken(error)
     if isinstance(error, anthropic.APIStatusError):
@@ -143,7 +145,7 @@ def _explained(error: anthropic.APIError) -> ProviderError:
 def _refusal(error: anthropic.APIStatusError) -> ProviderError:
     message = str(error)
     kind = error.type or ""
-    failure = _FAILURES.get(kind) or _STATUSES.get(error.status_code)
+    failure = FAILURES.get(kind) or _STATUSES.get(error.status_code)
     if failure is None:
         failure = Failure.SERVER if error.status_code >= 500 else Failure.INVALID
     if failure is Failure.RATE_LIMITED and error.error_code == "enforced_spend_limit_reached":
@@ -161,6 +163,12 @@ def _refusal(error: anthropic.APIStatusError) -> ProviderError:
 
 def _answer(stream: AsyncMessageStream[None]) -> Answer:
     message = stream.current_message_snapshot
+    told = told_by_anthropic(stream.response.headers)
+    return replace(answer_of(message), request_id=stream.request_id, told=told)
+
+
+def answer_of(message: Message) -> Answer:
+    """A whole message. Raises ProviderError if it has no end."""
     if message.stop_reason is None:
         raise ProviderError(Failure.LOST, "the answer broke off before its end")
     return Answer(
@@ -181,8 +189,6 @@ def _answer(stream: AsyncMessageStream[None]) -> Answer:
         tokens=_tokens(message.usage),
         reasoning_tokens=_reasoning_tokens(message.usage),
         model=message.model,
-        request_id=stream.request_id,
-        told=told_by_anthropic(stream.response.headers),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import psycopg
 
-from lmx.workers.outcome import costs_of, finish, finish_failed
+from lmx.workers.outcome import costs_of, finish, finish_failed, unaffordable
 from lmx.workers.running import Cancelled, Execution, Running, TimeLimitExceeded
 from lmx.workflows import registry
 from lmx.workflows.control import cancel
@@ -37,10 +37,6 @@ Body = Callable[[Execution], tuple[Any, dict[str, Any] | None]]
 DetachedBody = Callable[[Lease], None]
 
 _REPEAT_DELAY_S: Final = 0.5
-_UNAFFORDABLE = {
-    "kind": "budget",
-    "message": "its budget cannot hold what one attempt may cost",
-}
 
 
 @dataclass(slots=True)
@@ -56,7 +52,7 @@ class Executor:
     def execute(self, lease: Lease) -> None:
         """Run a task to its outcome; whatever its code raises becomes part of that outcome."""
         if not lease.affordable:
-            lease.outcome = [_failed(lease, dict(_UNAFFORDABLE), cost=0)]
+            lease.outcome = [unaffordable(lease)]
             return
         if lease.deadline is not None and lease.deadline <= lease.now():
             self._expire(lease)

@@ -7,7 +7,7 @@ the quota that was met, and maybe when to come back.
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 from uuid import uuid4
@@ -35,7 +35,7 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
     "PROHIBITED_CONTENT": "refusal",
     "SPII": "refusal",
 }
-_FAILURES: Final[Mapping[str, Failure]] = {
+FAILURES: Final[Mapping[str, Failure]] = {
     "RESOURCE_EXHAUSTED": Failure.RATE_LIMITED,
     "UNAVAILABLE": Failure.OVERLOADED,
     "INTERNAL": Failure.SERVER,
@@ -57,11 +57,12 @@ _DELAY: Final = re.compile(r"^([0-9.]+)s$")
 
 
 #: Who is told when the head of an answer comes: the SDK tells only of its chunks.
-_hears: ContextVar[Progress] = ContextVar("hears")
+_hears: ContextVar[Progress | None] = ContextVar("hears", default=None)
 
 
 async def _head_came(_: httpx2.Response) -> None:
-    _hears.get()(0)
+    if (hears := _hears.get()) is not None:
+        hears(0)
 
 
 def connect(account: Account, key: Key) -> "Gemini":
@@ -97,21 +98,22 @@ class Gemini:
                 chunks.append(chunk)
                 progress(len(chunks))
         except errors.APIError as error:
-            raise _refusal(error) from None
+            raise refusal(error) from None
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError) as error:  # what the SDK cannot read or write
             raise ProviderError(Failure.MALFORMED, str(error)) from None
-        return _answer(question, chunks)
+        return answer_of(question.model, chunks)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aio.aclose()
 
 
-def _refusal(error: errors.APIError) -> ProviderError:
+def refusal(error: errors.APIError) -> ProviderError:
+    """What an error of the SDK's means."""
     message = f"{error.code} {error.status}: {error.message}"
-    failure = _FAILURES.get(error.status or "", Failure.SERVER)
+    failure = FAILURES.get(error.status or "", Failure.SERVER)
     details = list(_details(error.details))
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
         return ProviderError(Failure.CREDENTIALS, message)
@@ -153,7 +155,8 @@ def _retry_after(details: list[Mapping[str, Any]], limit: str | None) -> float |
     return None
 
 
-def _answer(question: Question, chunks: list[types.GenerateContentResponse]) -> Answer:
+def answer_of(model: str, chunks: Sequence[types.GenerateContentResponse]) -> Answer:
+    """An answer from its pieces, one after another. Raises ProviderError if it has no end."""
     candidates = [chunk.candidates[0] for chunk in chunks if chunk.candidates]
     reasons = [one.finish_reason for one in candidates if one.finish_reason]
     blocked = next((c.prompt_feedback for c in chunks if c.prompt_feedback), None)
@@ -176,7 +179,7 @@ def _answer(question: Question, chunks: list[types.GenerateContentResponse]) -> 
         stop_reason=reason,
         tokens=_tokens(usage, thoughts),
         reasoning_tokens=thoughts,
-        model=next((c.model_version for c in chunks if c.model_version), question.model),
+        model=next((c.model_version for c in chunks if c.model_version), model),
         request_id=name,
     )
 

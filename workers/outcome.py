@@ -79,6 +79,14 @@ def finish_failed(lease: Lease, error: dict[str, Any] | None) -> Operation:
     return finish(lease, "failed", error=error)
 
 
+def unaffordable(lease: Lease) -> Operation:
+    """Record that a task's budget could not hold another attempt, so that there was none."""
+    error = {"kind": "budget", "message": "its budget cannot hold what one attempt may cost"}
+    end = finish_failed(lease, error)
+    end.costs, end.closes = {ALL_OTHERS: 0}, lease.budgeted
+    return end
+
+
 def retry(lease: Lease, message: Message[Any], delay_ms: int | None) -> Operation:
     """Put the same task back with a new version of its message, due in `delay_ms`."""
     fields = {"delay": max(0, delay_ms or 0) / 1000, "message": in_base64(message.encode())}

@@ -148,6 +148,7 @@ class Client:
         timeout: float | None = None,
         idempotency_key: str | None = None,
         budget: Budgets | None = None,
+        when: str | None = None,
         connection: CallerConnection | None = None,
         **sampling: Any,
     ) -> int:
@@ -157,6 +158,9 @@ class Client:
         on local models (docs/routing.md). `sampling` are the options of a model call. Of these,
         `session` names a conversation: what an earlier call of it has computed is not computed
         again.
+
+        `when="cheap"` lets it take up to a day for less: in a batch, where its provider takes them,
+        else when nothing else waits.
 
         Errors: as for `enqueue`, and BudgetExceeded if the call could cost more than its budget.
         """
@@ -171,6 +175,8 @@ class Client:
             sampling=sampling,
             priority=priority,
             budget=budget or {},
+            when=when,
+            within=timeout,
         )
         with self._use(connection) as conn:
             call = plan_asked(conn, asked)
@@ -263,6 +269,7 @@ class Client:
         budget = options.budget or {}
         generation.refuse_unaffordable(call, budget)
         terms = call.terms(budget.keys())
+        options = options.last() if terms.last else options
         return self._submit(name, call.input, options, key, terms, connection)
 
     def _submit(

@@ -14,6 +14,7 @@ from lmx.workflows.allowances.words import amount_text
 from lmx.workflows.attachments.parts import File, sources_of
 from lmx.workflows.attachments.rules import attached_tokens, check_marks
 from lmx.workflows.attachments.store import complete
+from lmx.workflows.cheap import check_when, refuse_hurried
 from lmx.workflows.conversations import (
     as_plain_texts,
     cache_marks,
@@ -80,7 +81,8 @@ class Terms:
     A lost attempt is charged what it held ("charge"), or has bought nothing ("release").
     `placement` is the pool of a cloud call, `files` what its messages refer to. `time_limit` is in
     seconds, for a task without its own. `decision` says why a route has chosen the call's model (a
-    row of record_decisions.sql), `asked` what was asked of the route.
+    row of record_decisions.sql), `asked` what was asked of the route. `last`: it goes after all
+    others.
     """
 
     reserve: Budgets | None = None
@@ -90,6 +92,7 @@ class Terms:
     time_limit: float | None = None
     decision: Mapping[str, Any] | None = None
     asked: Mapping[str, Any] | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class PlannedCall:
     pool.
 
     `files` are kept (`attachments.store`) in the transaction that queues it. `decision` and `asked`
-    are as in `Terms`.
+    are as in `Terms`. `cheap`: it may wait, if that makes it cheaper.
     """
 
     input: dict[str, Any]
@@ -108,6 +111,7 @@ class PlannedCall:
     tokens: int = 0
     decision: Mapping[str, Any] | None = None
     asked: Mapping[str, Any] | None = None
+    cheap: bool = False
 
     @property
     def most(self) -> dict[str, int]:
@@ -120,6 +124,11 @@ class PlannedCall:
     def queue(self) -> str:
         """The queue of the worker that makes the call."""
         return GPU if self.placement is None else self.placement.queue
+
+    @property
+    def batched(self) -> bool:
+        """Whether the call goes in a batch."""
+        return self.placement is not None and self.placement.batched
 
     def terms(self, units: Collection[str] | None = None) -> Terms:
         """The terms of the call's task, which holds what it may cost of these units, or of all."""
@@ -137,6 +146,7 @@ class PlannedCall:
             None if local else float(self.most["seconds"]) or None,
             self.decision,
             self.asked,
+            last=self.cheap and not self.batched,
         )
 
 
@@ -162,14 +172,22 @@ def plan_call(
     max_tokens: int | None,
     sampling: Mapping[str, Any],
     run: int | None = None,
+    when: str | None = None,
+    within: float | None = None,
 ) -> PlannedCall:
     """Check a call, which a coordinator of `run` makes, against its model's row and the devices.
 
-    Without `max_tokens` the answer may have 512 tokens, or half of a shorter context.
+    Without `max_tokens` the answer may have 512 tokens, or half of a shorter context. With `when`
+    "cheap" it goes in a batch, or, where there are none, after all others; it must have ended
+    `within` so many seconds.
     Raises NotFound (no such model), InvalidInput, NeverFitsError with the three numbers.
     """
+    cheap = check_when(when)
     call = check_call(prompt, messages, max_tokens, sampling, run)
-    return place_call(conn, call, model, max_tokens)
+    planned = place_call(conn, call, model, max_tokens, cheap=cheap)
+    if planned.batched:
+        refuse_hurried(within)
+    return planned
 
 
 def check_call(
@@ -192,6 +210,8 @@ def place_call(
     model: str,
     max_tokens: int | None,
     pool: int | None = None,
+    *,
+    cheap: bool = False,
 ) -> PlannedCall:
     """Plan a checked call for a model, in the cloud in the `pool` with this id, if given.
 
@@ -207,7 +227,7 @@ def place_call(
         if cloud is None:
             raise
         files = checked.files if isinstance(checked, CheckedCall) else {}
-        return _place_cloud_call(conn, cloud, call, files, max_tokens, pool)
+        return _place_cloud_call(conn, cloud, call, files, max_tokens, pool, cheap=cheap)
     _refuse_what_local_models_lack(model, call)
     if row.info.get("generates") is False:
         raise InvalidInput(
@@ -225,7 +245,7 @@ def place_call(
     tokens_in = min(n_ctx, bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     body = {"model": model, "max_tokens": max_tokens, **call}
-    return PlannedCall(body, worst, tokens=tokens_in + max_tokens)
+    return PlannedCall(body, worst, tokens=tokens_in + max_tokens, cheap=cheap)
 
 
 def _place_cloud_call(
@@ -235,6 +255,8 @@ def _place_cloud_call(
     brought: Mapping[str, File],
     max_tokens: int | None,
     pool: int | None,
+    *,
+    cheap: bool,
 ) -> PlannedCall:
     """Plan a checked call for a cloud model, with what its messages refer to."""
     messages = call.get("messages", ())
@@ -244,10 +266,10 @@ def _place_cloud_call(
     check_marks(cloud.model, cache_marks(messages))
     attached = attached_tokens(cloud.model, parts, files)
     beside = beside_the_text(max(1, len(messages)), attached, tools="tools" in call)
-    plan = plan_cloud_call(conn, cloud, bytes_of(call), max_tokens, pool, beside)
+    plan = plan_cloud_call(conn, cloud, bytes_of(call), max_tokens, pool, beside, batched=cheap)
     check_thinking_budget(cloud.model, call.get("thinking"), plan.max_tokens)
     body = {"model": cloud.model.id, "max_tokens": plan.max_tokens, **call}
-    return PlannedCall(body, plan.worst_case, plan.placement, tuple(files.values()))
+    return PlannedCall(body, plan.worst_case, plan.placement, tuple(files.values()), cheap)
 
 
 def _refuse_what_local_models_lack(model: str, call: Mapping[str, Any]) -> None:

@@ -156,7 +156,9 @@ SELECT p.id, p.name, p.queue, p.provider, p.model_group, p.limits, p.state, p.cl
         FROM lmx.pool_news n WHERE n.pool_id = p.id),
        (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready'),
        (SELECT count(*) FROM lmx.tasks t JOIN lmx.workers w ON w.id = t.worker_id
-        WHERE t.state = 'leased' AND t.pool_id = p.id),
+        WHERE t.state = 'leased' AND t.pool_id = p.id)
+           + (SELECT count(*) FROM lmx.batches b JOIN lmx.batch_calls m ON m.batch_id = b.id
+              WHERE b.pool_id = p.id AND b.next_at IS NOT NULL AND m.outcome IS NULL),
        extract(epoch FROM p.next_at - clock_timestamp())::float8, p.waits_for,
        (SELECT count(*) FROM lmx.calls c JOIN lmx.tasks t ON t.id = c.task_id
         WHERE c.deferred IS NOT NULL AND c.pool_id = p.id AND t.state = 'scheduled'),

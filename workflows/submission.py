@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, TypedDict
 
 from lmx.workflows.errors import InvalidInput, TooLarge
@@ -52,6 +52,10 @@ class Options:
     budget: Budgets | None = None
     weight: float = 1.0
     nesting: int = 0
+
+    def last(self) -> "Options":
+        """The same, after all that is not as patient."""
+        return replace(self, priority=-MAX_PRIORITY)
 
     def check(self) -> None:
         """Raise InvalidInput, naming the option, for a value that cannot be meant."""

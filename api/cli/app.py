@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from lmx.api.cli.commands import (
+    batches,
     budget,
     control,
     database,
@@ -50,6 +51,7 @@ for group in (
     files,
     limits,
     route,
+    batches,
     vram,
     doctor,
     demo,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lmx.api.cli.output import clock, duration
 
 if TYPE_CHECKING:
-    from lmx.workflows.views import EventView, Shortage, TaskView
+    from lmx.workflows.views import Batched, EventView, Shortage, TaskView
 
 #: What a model call does in a phase of the engine's, or of a provider's worker.
 _PHASES: Final = {
@@ -67,6 +67,15 @@ def shortage_text(shortage: "Shortage") -> str:
 
     needs, free, cap = map(format_bytes, (shortage.needs, shortage.free, shortage.cap))
     return f"waiting for memory: needs {needs}, {free} of {cap} are free"
+
+
+def batch_text(batch: "Batched") -> str:
+    """Since when a call waits in a batch, or for one, and until when at the latest."""
+    if batch.id is None:
+        until = f", until {clock(batch.until)}" if batch.until else ""
+        return f"waiting for others to go in a batch with it{until}"
+    until = f", until {clock(batch.until)} at the latest" if batch.until else ""
+    return f"in batch {batch.id} since {clock(batch.since)}{until}"
 
 
 def error_text(error: Any) -> str:

@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from lmx.api.cli.describe import (
     activity,
+    batch_text,
     cost_of,
     memory_wait_of,
     shortage_text,
@@ -17,6 +18,7 @@ from lmx.api.cli.describe import (
 )
 from lmx.api.cli.output import duration
 from lmx.workflows.money import format_usd
+from lmx.workflows.providers.batching import GATHERING
 
 if TYPE_CHECKING:
     from lmx.workflows.views import CallView, TaskView
@@ -75,12 +77,20 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
 
 
 def doing(task: "TaskView", children: Sequence["TaskView"], call: "CallView | None") -> str:
-    """What a task does or waits for: memory, limits and money included."""
+    """What a task does or waits for: memory, limits, money and batches included."""
+    if call is not None and call.batch is not None and _in_a_batch(task, call):
+        return batch_text(call.batch)
     if task.state in ("ready", "scheduled") and call is not None and call.waits_for:
         return f"waiting: {call.waits_for}"
     if task.state == "ready" and call is not None and call.shortage is not None:
         return shortage_text(call.shortage)
     return activity(task, children)
+
+
+def _in_a_batch(task: "TaskView", call: "CallView") -> bool:
+    """Whether a call waits in a batch, or for no more than others to go with it."""
+    gathers = task.state == "ready" and call.waits_for in (None, GATHERING)
+    return gathers or task.state == "parked"
 
 
 def _cost(task: "TaskView") -> str | None:

@@ -55,7 +55,7 @@ class FunctionTask(_Request):
 
 _NOT_SAMPLING = (
     *("model", "route", "labels", "private", "prompt", "messages", "max_tokens"),
-    *("priority", "timeout", "budget"),
+    *("priority", "timeout", "budget", "when"),
 )
 
 
@@ -153,6 +153,9 @@ class ModelCall(_Request):
     priority: Priority = 0
     timeout: Timeout | None = None
     budget: Budget | None = None
+    when: Literal["cheap"] | None = Field(
+        None, description="In a batch, within a day, for less; without batches: after all others."
+    )
 
     @model_validator(mode="after")
     def _one_text(self) -> "ModelCall":

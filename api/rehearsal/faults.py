@@ -1,7 +1,7 @@
 """Failures on demand: which requests fail, how, and how often."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ KINDS: Final = (
     "hang",
     "slow",
 )
+#: What single calls of batches meet.
+IN_BATCHES: Final = ("batch_errored", "batch_invalid", "batch_expired")
 
 
 @dataclass(slots=True)
@@ -39,8 +41,9 @@ class Fault:
     says: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(KINDS)}")
+        known = (*KINDS, *IN_BATCHES)
+        if self.kind not in known:
+            raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(known)}")
 
 
 @dataclass(slots=True)
@@ -63,9 +66,11 @@ class Faults:
         says = next((fault.says for fault in self.faults if fault.kind == kind), "")
         return says.replace("{key}", key) or f"{kind} (on demand)"
 
-    def next(self, model: str) -> str | None:
-        """The kind of failure that this request meets, if any."""
+    def next(self, model: str, among: Collection[str] = KINDS) -> str | None:
+        """The kind of failure that this request meets, if any, of those that it can meet."""
         for fault in self.faults:
+            if fault.kind not in among:
+                continue
             spent = fault.count is not None and fault.count <= 0
             if spent or fault.model not in model or self._random.random() >= fault.rate:
                 continue

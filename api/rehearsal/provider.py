@@ -86,14 +86,8 @@ class FaithfulProvider:
 
     def admit(self, asked: Asked) -> Answering:
         """Grant a request. Raises Rejected."""
-        if asked.key not in self.keys:
-            raise Rejected("unauthorized", f"invalid key: {asked.key}")
-        model = self.models.get(asked.model)
-        if model is None:
-            raise Rejected("unknown_model", f"model: {asked.model}")
-        tokens = count_tokens(asked.text)
-        if tokens > self.context:
-            raise Rejected("too_long", f"prompt is too long: {tokens} tokens > {self.context}")
+        self.check_key(asked.key)
+        model, tokens = self._understood(asked)
         pool = self.pools[model.pool]
         amounts = {"requests": 1.0, "input_tokens": float(tokens), "usd": 0.0}
         if refusal := pool.admit(self.clock.now(), amounts):
@@ -103,6 +97,31 @@ class FaithfulProvider:
             pool.counts[f"fault: {fault}"] += 1
         if fault not in (None, "midstream", "lost", "hang", "slow", "malformed", "refused"):
             raise Rejected(fault, self.faults.words(fault, asked.key))
+        return self._answering(model, tokens, asked, fault)
+
+    def check_key(self, key: str) -> None:
+        """Raises Rejected for a key that is none."""
+        if key not in self.keys:
+            raise Rejected("unauthorized", f"invalid key: {key}")
+
+    def answer(self, asked: Asked) -> tuple[Answering, str]:
+        """A whole answer, which no limit is asked for; it is not billed. Raises Rejected."""
+        answering = self._answering(*self._understood(asked), asked, None)
+        answering.produced = answering.output_tokens
+        return answering, _words(answering.output_tokens)
+
+    def _understood(self, asked: Asked) -> tuple[ServedModel, int]:
+        model = self.models.get(asked.model)
+        if model is None:
+            raise Rejected("unknown_model", f"model: {asked.model}")
+        tokens = count_tokens(asked.text)
+        if tokens > self.context:
+            raise Rejected("too_long", f"prompt is too long: {tokens} tokens > {self.context}")
+        return model, tokens
+
+    def _answering(
+        self, model: ServedModel, tokens: int, asked: Asked, fault: str | None
+    ) -> Answering:
         longest = max(1, int(asked.max_tokens * model.pace.longest))
         shortest = max(1, int(asked.max_tokens * model.pace.shortest))
         length = self._random.randint(min(shortest, longest), longest)

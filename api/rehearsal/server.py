@@ -4,6 +4,7 @@ GET  /rehearsal          what was counted, as JSON
 GET  /rehearsal/log      the same second by second
 GET  /rehearsal/requests the latest requests as they came
 POST /rehearsal/faults   [{"kind": "overloaded", "count": 3}, ...] replaces the faults
+POST /rehearsal/batches  {"seconds": 60, "expires_s": 86400}: how long batches take from now on
 """
 
 from starlette.applications import Starlette
@@ -12,7 +13,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from lmx.api.rehearsal import wire_anthropic, wire_gemini, wire_openai
+from lmx.api.rehearsal import (
+    batches_anthropic,
+    batches_gemini,
+    wire_anthropic,
+    wire_gemini,
+    wire_openai,
+)
+from lmx.api.rehearsal.batches import Batches
 from lmx.api.rehearsal.provider import FaithfulProvider
 from lmx.api.rehearsal.seen import Seen, watched
 
@@ -37,12 +45,23 @@ def make_app(provider: FaithfulProvider) -> ASGIApp:
             return JSONResponse({"error": str(error)}, 400)
         return JSONResponse({"faults": len(provider.faults.faults)})
 
+    batches = Batches(provider)
+
+    async def pace(request: Request) -> Response:
+        terms = await request.json()
+        batches.seconds = float(terms.get("seconds", batches.seconds))
+        batches.expires_s = float(terms.get("expires_s", batches.expires_s))
+        return JSONResponse({"batches": len(batches.batches)})
+
     app = Starlette(
         routes=[
             Route("/rehearsal", look, methods=["GET"]),
             Route("/rehearsal/log", log, methods=["GET"]),
             Route("/rehearsal/requests", requests, methods=["GET"]),
             Route("/rehearsal/faults", fail, methods=["POST"]),
+            Route("/rehearsal/batches", pace, methods=["POST"]),
+            *batches_anthropic.routes(batches),
+            *batches_gemini.routes(batches),
             *wire_anthropic.routes(provider),
             *wire_openai.routes(provider),
             *wire_gemini.routes(provider),

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from lmx.api.rehearsal.provider import Answering, FaithfulProvider
 
 #: A hung connection is silent for this long, in real seconds, unless the client goes first.
-_HANG_S: Final = 3600.0
+HANG_S: Final = 3600.0
 _SLOWNESS: Final = 20.0
 
 
@@ -23,7 +23,7 @@ async def pieces(provider: FaithfulProvider, answering: Answering) -> AsyncItera
     Raises BrokenOff. A `lost` answer is made and billed, but none of it is sent.
     """
     if answering.fault == "hang":
-        await provider.clock.sleep(_HANG_S * provider.clock.speed)
+        await provider.clock.sleep(HANG_S * provider.clock.speed)
     async for piece in provider.produce(answering):
         if answering.fault == "slow":
             await provider.clock.sleep(_SLOWNESS)

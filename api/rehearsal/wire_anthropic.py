@@ -13,9 +13,10 @@ from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejec
 from lmx.api.rehearsal.streaming import bearer, pieces, stream, whole
 
 #: Status, error type and error code of everything that can be refused.
-_ERRORS: Final[dict[str, tuple[int, str, str | None]]] = {
+ERRORS: Final[dict[str, tuple[int, str, str | None]]] = {
     "unauthorized": (401, "authentication_error", None),
     "unknown_model": (404, "not_found_error", None),
+    "not_found": (404, "not_found_error", None),
     "too_long": (400, "invalid_request_error", None),
     "invalid": (400, "invalid_request_error", None),
     "rate_limited": (429, "rate_limit_error", None),
@@ -48,9 +49,9 @@ class _Wire:
     async def messages(self, request: Request) -> Response:
         try:
             body = json.loads(await request.body())
-            asked = _asked(body, request.headers.get("x-api-key") or bearer(request))
+            asked = asked_of(body, request.headers.get("x-api-key") or bearer(request))
         except (ValueError, KeyError, TypeError) as error:
-            return _error("invalid", f"the request cannot be read: {error!r}", {})
+            return error_of("invalid", f"the request cannot be read: {error!r}", {})
         try:
             answering = self._provider.admit(asked)
         except Rejected as rejected:
@@ -61,7 +62,7 @@ class _Wire:
         if body.get("stream"):
             return stream(self._events(answering), headers)
         text = await whole(self._provider, answering)
-        return JSONResponse(_message(answering, text), headers=headers)
+        return JSONResponse(message_of(answering, text), headers=headers)
 
     async def count(self, request: Request) -> Response:
         body = json.loads(await request.body())
@@ -70,7 +71,7 @@ class _Wire:
     async def rate_limits(self, request: Request) -> Response:
         key = request.headers.get("x-api-key") or bearer(request)
         if key not in self._provider.admin_keys:
-            return _error("unauthorized", "this takes an admin key", {})
+            return error_of("unauthorized", "this takes an admin key", {})
         data = [
             {
                 "type": "rate_limit",
@@ -92,7 +93,7 @@ class _Wire:
             headers["retry-after"] = str(max(1, round(rejected.refusal.retry_after)))
         elif rejected.kind == "rate_limited":
             headers["retry-after"] = "5"
-        return _error(rejected.kind, rejected.message, headers)
+        return error_of(rejected.kind, rejected.message, headers)
 
     def _limits(self, model: str) -> dict[str, str]:
         served = self._provider.models.get(model)
@@ -111,7 +112,7 @@ class _Wire:
         return headers
 
     async def _events(self, answering: Answering) -> AsyncIterator[bytes]:
-        yield _event("message_start", {"message": _message(answering, None)})
+        yield _event("message_start", {"message": message_of(answering, None)})
         block = {"type": "text", "text": ""}
         yield _event("content_block_start", {"index": 0, "content_block": block})
         yield _event("ping", {})
@@ -129,7 +130,8 @@ class _Wire:
         yield _event("message_stop", {})
 
 
-def _asked(body: dict[str, Any], key: str) -> Asked:
+def asked_of(body: dict[str, Any], key: str) -> Asked:
+    """What a request's body asks."""
     return Asked(str(body["model"]), _text_of(body), int(body["max_tokens"]), key)
 
 
@@ -142,7 +144,8 @@ def _stop(answering: Answering) -> str:
     return "refusal" if answering.fault == "refused" else "end_turn"
 
 
-def _message(answering: Answering, text: str | None) -> dict[str, Any]:
+def message_of(answering: Answering, text: str | None) -> dict[str, Any]:
+    """A message, whole or (without text) as it begins."""
     return {
         "id": "msg_rehearsal",
         "type": "message",
@@ -159,8 +162,9 @@ def _event(kind: str, data: dict[str, Any]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
 
 
-def _error(kind: str, message: str, headers: dict[str, str]) -> Response:
-    status, error_type, code = _ERRORS[kind]
+def error_of(kind: str, message: str, headers: dict[str, str]) -> Response:
+    """An error in Anthropic's form."""
+    status, error_type, code = ERRORS[kind]
     error: dict[str, Any] = {"type": error_type, "message": message}
     if code:
         error["details"] = {"error_code": code}

@@ -11,9 +11,10 @@ from starlette.routing import Route
 from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected, count_tokens
 from lmx.api.rehearsal.streaming import pieces, stream, whole
 
-_ERRORS: Final = {
+ERRORS: Final = {
     "unauthorized": (400, "INVALID_ARGUMENT"),
     "unknown_model": (404, "NOT_FOUND"),
+    "not_found": (404, "NOT_FOUND"),
     "too_long": (400, "INVALID_ARGUMENT"),
     "invalid": (400, "INVALID_ARGUMENT"),
     "rate_limited": (429, "RESOURCE_EXHAUSTED"),
@@ -47,38 +48,40 @@ class _Wire:
         key = request.headers.get("x-goog-api-key") or request.query_params.get("key", "")
         try:
             body = json.loads(await request.body())
-            asked = _asked(model, body, key)
+            asked = asked_of(model, body, key)
         except (ValueError, KeyError, TypeError) as error:
-            return _error("invalid", f"the request cannot be read: {error!r}", [])
+            return error_of("invalid", f"the request cannot be read: {error!r}", [])
         if verb == "countTokens":
             return JSONResponse({"totalTokens": count_tokens(asked.text)})
         try:
             answering = self._provider.admit(asked)
         except Rejected as rejected:
-            return _rejected(rejected)
+            return rejection(rejected)
         if answering.fault == "malformed":
             return Response(b"data: {]\r\n\r\n", 200, {}, "text/event-stream")
         if verb == "streamGenerateContent":
             return stream(self._events(answering), {})
         text = await whole(self._provider, answering)
-        return JSONResponse(_chunk(answering, text, last=True))
+        return JSONResponse(response_of(answering, text, last=True))
 
     async def _events(self, answering: Answering) -> AsyncIterator[bytes]:
         async for piece in pieces(self._provider, answering):
             last = answering.produced >= answering.output_tokens
-            yield f"data: {json.dumps(_chunk(answering, piece, last=last))}\r\n\r\n".encode()
+            yield f"data: {json.dumps(response_of(answering, piece, last=last))}\r\n\r\n".encode()
         if answering.fault == "midstream":
             error = {"code": 503, "message": "overloaded (on demand)", "status": "UNAVAILABLE"}
             yield f"data: {json.dumps({'error': error})}\r\n\r\n".encode()
 
 
-def _asked(model: str, body: dict[str, Any], key: str) -> Asked:
+def asked_of(model: str, body: dict[str, Any], key: str) -> Asked:
+    """What a request's body asks."""
     settings = body.get("generationConfig") or {}
     text = json.dumps([body.get("systemInstruction"), body["contents"], body.get("tools")])
     return Asked(model, text, int(settings.get("maxOutputTokens", 1024)), key)
 
 
-def _chunk(answering: Answering, text: str, *, last: bool) -> dict[str, Any]:
+def response_of(answering: Answering, text: str, *, last: bool) -> dict[str, Any]:
+    """A response, or the next piece of one."""
     candidate: dict[str, Any] = {
         "content": {"role": "model", "parts": [{"text": text}]},
         "index": 0,
@@ -97,7 +100,8 @@ def _chunk(answering: Answering, text: str, *, last: bool) -> dict[str, Any]:
     }
 
 
-def _rejected(rejected: Rejected) -> Response:
+def rejection(rejected: Rejected) -> Response:
+    """The error for a request that is not served."""
     details: list[dict[str, Any]] = []
     if rejected.refusal is not None:
         refusal = rejected.refusal
@@ -115,11 +119,12 @@ def _rejected(rejected: Rejected) -> Response:
     message = rejected.message
     if rejected.kind == "too_long":
         message = f"The input token count exceeds the maximum number of tokens allowed ({message})"
-    return _error(rejected.kind, message, details)
+    return error_of(rejected.kind, message, details)
 
 
-def _error(kind: str, message: str, details: list[dict[str, Any]]) -> Response:
-    code, status = _ERRORS[kind]
+def error_of(kind: str, message: str, details: list[dict[str, Any]]) -> Response:
+    """An error in Google's form."""
+    code, status = ERRORS[kind]
     if kind == "unauthorized":
         message = f"API key not valid. Please pass a valid API key. ({message})"
         reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}

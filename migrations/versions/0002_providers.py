@@ -162,6 +162,45 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON lmx.charges
     FOR EACH STATEMENT EXECUTE FUNCTION lmx.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON lmx.allowance_charges
     FOR EACH STATEMENT EXECUTE FUNCTION lmx.refuse_change();
+-- A batch of calls at a provider, from the intent to send it on. `token` is part of every custom id
+-- in it, so that it is known again. sending: nobody knows yet whether the provider has it;
+-- `candidates` are those of the provider's batches that may be it. `next_at`: when somebody must
+-- look after it; `worker_id`: who does right now; `deliveries`: how often one has begun to since
+-- it last made progress.
+CREATE TABLE lmx.batches (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pool_id     integer NOT NULL REFERENCES lmx.pools (id),
+    model       text NOT NULL,
+    token       text NOT NULL UNIQUE,
+    state       text NOT NULL CHECK
+        (state IN ('sending', 'processing', 'cancelling', 'ended', 'refused')),
+    provider_id text UNIQUE,
+    candidates  text[],
+    calls       integer NOT NULL,
+    tokens      bigint NOT NULL,
+    worker_id   bigint,
+    deliveries  integer NOT NULL DEFAULT 0,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    sent_at     timestamptz,
+    expires_at  timestamptz,
+    polled_at   timestamptz,
+    next_at     timestamptz,
+    ended_at    timestamptz,
+    error       text,
+    CONSTRAINT batches_open CHECK ((state IN ('ended', 'refused')) = (next_at IS NULL)),
+    CONSTRAINT batches_ended CHECK ((state IN ('ended', 'refused')) = (ended_at IS NOT NULL))
+) WITH (fillfactor = 70);
+CREATE INDEX batches_due ON lmx.batches (next_at) WHERE next_at IS NOT NULL;
+
+-- The attempt of a task that is in a batch; `outcome` is what became of it there.
+CREATE TABLE lmx.batch_calls (
+    batch_id  bigint NOT NULL REFERENCES lmx.batches (id),
+    task_id   bigint NOT NULL,
+    lease_seq integer NOT NULL,
+    outcome   text,
+    PRIMARY KEY (task_id, lease_seq)
+) WITH (fillfactor = 80);
+CREATE INDEX batch_calls_open ON lmx.batch_calls (batch_id) WHERE outcome IS NULL;
 """
 
 
@@ -179,6 +218,7 @@ def downgrade() -> None:
         " lmx.allowances"
     )
     op.execute("DROP FUNCTION lmx.refuse_change")
+    op.execute("DROP TABLE lmx.batch_calls, lmx.batches")
     op.execute("DROP TABLE lmx.pool_news, lmx.calls, lmx.cloud_models")
     op.execute("DROP INDEX lmx.tasks_pooled")
     op.execute("ALTER TABLE lmx.tasks DROP COLUMN pool_id")

@@ -83,15 +83,18 @@ class Calls:
 
     async def _question(self, call: Mapping[str, Any]) -> Question:
         """The call with the files that it refers to. Nothing has been sent if this raises."""
-        hashes = [
-            part["sha256"] for part in sources_of(call.get("messages") or ()) if "sha256" in part
-        ]
+        hashes = hashes_of(call)
         files = await asyncio.to_thread(self.load, hashes) if hashes else {}
         return Question.read(call, files)
 
     def _cost(self, place: Place, answer: Answer) -> int:
         price = self.prices.find(place.model, answer.tokens.prompt, datetime.now(UTC))
         return price.cost(answer.tokens)
+
+
+def hashes_of(call: Mapping[str, Any]) -> list[str]:
+    """The files that a task's input refers to, by their hashes."""
+    return [part["sha256"] for part in sources_of(call.get("messages") or ()) if "sha256" in part]
 
 
 def _account_of(place: Place) -> str:

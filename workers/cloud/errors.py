@@ -23,6 +23,8 @@ class Failure(Enum):
     MALFORMED = "malformed_answer"
     LOST = "connection_lost"
     HUNG = "timed_out"
+    EXPIRED = "batch_expired"
+    CANCELLED = "batch_cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ MEANINGS: Final[Mapping[Failure, Meaning]] = {
     Failure.MALFORMED: Meaning(billed=True),
     Failure.LOST: Meaning(billed=True, breaker="server"),
     Failure.HUNG: Meaning(billed=True, breaker="server"),
+    Failure.EXPIRED: Meaning(),
+    Failure.CANCELLED: Meaning(),
 }
 
 

@@ -2,9 +2,13 @@
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final, Protocol
 
+from lmx.workers.cloud.batches.guarded import GuardedBatches
+from lmx.workers.cloud.batches.lane import LaneSpec
+from lmx.workers.cloud.batches.wire import BatchProvider
 from lmx.workers.cloud.errors import ProviderError
 from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.process import CloudWorker
@@ -27,6 +31,11 @@ _MODULES: Final = {
     "gemini": "lmx.workers.gemini",
     "openai": "lmx.workers.openai_compatible",
 }
+#: Those that take batches.
+_BATCH_MODULES: Final = {
+    "anthropic": "lmx.workers.anthropic_batches",
+    "gemini": "lmx.workers.gemini_batches",
+}
 
 
 #: The providers that tell an account's limits, each by `granted` in its module.
@@ -39,6 +48,10 @@ class _Module(Protocol):
 
 class _Telling(Protocol):
     def granted(self, account: Account, key: Key) -> list[Granted]: ...
+
+
+class _BatchModule(Protocol):
+    def connect(self, account: Account, key: Key) -> BatchProvider: ...
 
 
 def accounts_of(catalog: Catalog, queue: str) -> list[Account]:
@@ -57,7 +70,8 @@ def cloud_process(
         served = [account for account, _ in keys]
         told = {account.name: _granted(account) for account in served}
         publish(conn, catalog, served, load_prices(settings.home), told)
-    return CloudWorker(settings, database, queue, providers).process
+    lanes = list(_lanes(catalog, keys))
+    return CloudWorker(settings, database, queue, providers, lanes=lanes).process
 
 
 def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account, Key]]:
@@ -90,3 +104,16 @@ def _granted(account: Account) -> list[Granted]:
 def _connect(account: Account, key: Key) -> Provider:
     module: _Module = importlib.import_module(_MODULES[account.provider])
     return Guarded(module.connect(account, key), key)
+
+
+def _lanes(catalog: Catalog, keys: Iterable[tuple[Account, Key]]) -> Iterator[LaneSpec]:
+    """The batches of the accounts that may have them."""
+    for account, key in keys:
+        terms = catalog.batch_terms(account)
+        if terms is not None:
+            yield LaneSpec(account.batch_queue, partial(_connect_batches, account, key), terms)
+
+
+def _connect_batches(account: Account, key: Key) -> BatchProvider:
+    module: _BatchModule = importlib.import_module(_BATCH_MODULES[account.provider])
+    return GuardedBatches(module.connect(account, key), key)

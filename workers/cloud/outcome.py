@@ -105,26 +105,31 @@ def postponed(lease: Lease) -> list[Operation]:
 
 
 def _news(error: ProviderError, heard_after_s: float) -> list[dict[str, Any]]:
-    news: list[dict[str, Any]] = []
+    news = [{"kind": kind, "data": data} for kind, data in news_of(error)]
+    if not error.meaning.billed:
+        news.append(_used({"requests": 1}, heard_after_s))
+    return news
+
+
+def news_of(error: ProviderError) -> list[tuple[str, dict[str, Any]]]:
+    """What a failure tells of its pool: kinds of news with their data."""
+    news: list[tuple[str, dict[str, Any]]] = []
     if error.told:
-        news.append({"kind": "told", "data": {"limits": error.told}})
+        news.append(("told", {"limits": error.told}))
     if error.failure is Failure.RATE_LIMITED:
         about = {
             "retry_after": error.retry_after,
             "limit": error.limit,
             "granted": error.granted,
         }
-        known = {key: value for key, value in about.items() if value is not None}
-        news.append({"kind": "refused", "data": known})
+        news.append(("refused", {key: value for key, value in about.items() if value is not None}))
     elif error.meaning.breaker:
         data: dict[str, Any] = {"kind": error.meaning.breaker}
         if error.month:
             data["month"] = True
         elif error.retry_after is not None:
             data["for_s"] = error.retry_after
-        news.append({"kind": "failed", "data": data})
+        news.append(("failed", data))
     else:
-        news.append({"kind": "succeeded", "data": {}})  # the provider answered: it is well
-    if not error.meaning.billed:
-        news.append(_used({"requests": 1}, heard_after_s))
+        news.append(("succeeded", {}))  # the provider answered: it is well
     return news

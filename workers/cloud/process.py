@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from lmx.workers.cloud.batches.lane import Lane, LaneSpec
 from lmx.workers.cloud.calls import Calls
 from lmx.workers.cloud.flights import Flights
 from lmx.workers.cloud.intake import CloudIntake
@@ -35,6 +36,7 @@ class CloudWorker:
         queue: str,
         providers: Mapping[str, Provider],
         in_flight: int = IN_FLIGHT,
+        lanes: Sequence[LaneSpec] = (),
     ) -> None:
         self._intake: CloudIntake | None = None
         files = HotPool(database)
@@ -51,10 +53,15 @@ class CloudWorker:
             detached={GENERATE: lambda lease: self._flights.begin(lease)},
             threads=_THREADS,
             intake=self._make_intake,
-            on_drain=lambda: self._flights.stop(settings.shutdown_grace_s),
+            on_drain=lambda: self._land(settings.shutdown_grace_s),
             on_stop=files.close,
         )
         prices = load_prices(settings.home)
+        self._lanes = [
+            Lane(database, spec, prices, lambda: self.process.worker_id) for spec in lanes
+        ]
+        for lane in self._lanes:
+            lane.start()
         calls = Calls(providers, prices, lambda task: self._claims.place(task), load)
 
         async def close() -> None:
@@ -64,6 +71,11 @@ class CloudWorker:
         running = self.process.running
         self._flights = Flights(calls, running, self._settle, self._failed, close)
         self._flights.start()
+
+    def _land(self, grace_s: float) -> None:
+        for lane in self._lanes:
+            lane.stop()
+        self._flights.stop(grace_s)
 
     @property
     def _claims(self) -> CloudIntake:

@@ -3,7 +3,8 @@
 For every period, at every commit:
 
     spent + what was settled since the last claim = its charges
-    held  = what leased attempts hold of it, and what was settled since the last claim
+    held  = what leased attempts and calls in batches hold of it, and what was settled since the
+            last claim
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ CROSS JOIN LATERAL (
     SELECT coalesce(sum(h.amount), 0) AS held, coalesce(sum(h.cost), 0) AS settled,
            count(*) FILTER (WHERE h.cost IS NULL AND NOT EXISTS (
                SELECT FROM lmx.tasks t WHERE t.id = h.task_id AND t.lease_seq = h.lease_seq
-                  AND t.state = 'leased')) AS abandoned
+                  AND t.state = 'leased') AND NOT EXISTS (
+               SELECT FROM lmx.batch_calls m WHERE m.task_id = h.task_id
+                  AND m.lease_seq = h.lease_seq AND m.outcome IS NULL)) AS abandoned
     FROM lmx.allowance_holds h WHERE h.period_id = p.id) h
 CROSS JOIN LATERAL (VALUES
     ('spent', c.charged, p.spent + h.settled),

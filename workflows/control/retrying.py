@@ -1,10 +1,16 @@
 """Puts dead letters back to work: single tasks, and failed runs as a whole."""
 
+from typing import Final
+
 from lmx.workflows.closing import closing_rounds
 from lmx.workflows.control.transaction import Connection, lock, record, transact
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import Conflict, NotFound, Refused
 from lmx.workflows.sql import statement
+
+_ABANDON: Final = (
+    "UPDATE lmx.batch_calls SET outcome = 'abandoned' WHERE task_id = ANY(%s) AND outcome IS NULL"
+)
 
 
 def retry(database: Database, task_id: int) -> int:
@@ -72,10 +78,14 @@ def _revive(conn: Connection, top: int, kind: str) -> int:
     rows = conn.execute(statement("undone"), {"id": top}).fetchall()
     lock(conn, [task_id for row in rows for task_id in row if task_id is not None])
     rows = conn.execute(statement("undone"), {"id": top}).fetchall()
+    tasks = [row[0] for row in rows]
+    # What is still in a batch for an earlier attempt is paid for as if nobody knew its outcome.
+    conn.execute(_ABANDON, [tasks])
+    conn.execute(statement("forfeit"), {"ids": tasks})
     # The parents' budgets open first: what the children's take comes out of them.
     for ids in reversed(closing_rounds(rows)):
         conn.execute(statement("reopen_budgets"), {"ids": ids})
-    back = conn.execute(statement("revive"), {"ids": [row[0] for row in rows]}).fetchall()
+    back = conn.execute(statement("revive"), {"ids": tasks}).fetchall()
     if not any(row[0] == top for row in back):
         raise Conflict(f"task {top} has been put back by somebody else just now")
     record(conn, top, kind, tasks=len(back))

@@ -121,6 +121,7 @@ class Context:
         timeout: float | None = None,
         budget: Budgets | None = None,
         validate: Callable[[dict[str, Any]], bool | str | None] | None = None,
+        when: str | None = None,
         **sampling: Any,
     ) -> Child[dict[str, Any]]:
         """Spawn one call of a model; its result is {"text", "finish_reason", "model"} and more.
@@ -134,9 +135,11 @@ class Context:
         `gather` then takes the call as failed, and its model's quality breaker counts it.
         Calls with the same `session="name"` within this run do not compute again what they begin
         with in common; "/name" is a session that is shared with other runs.
+        `when="cheap"`: see `Client.generate`; a run that must end sooner than in a day refuses it.
         """
 
         def body() -> tuple[Any, str, Terms]:
+            left = [one for one in (timeout, self._journal.lease.seconds_left()) if one is not None]
             asked = Asked(
                 model=model,
                 route=route,
@@ -149,6 +152,8 @@ class Context:
                 priority=priority,
                 budget=budget or {},
                 run=self.run_id,
+                when=when,
+                within=min(left, default=None),
             )
             with self._journal.port.borrow() as conn:
                 if model is None and not budget and self._journal.lease.budgeted:
@@ -263,6 +268,7 @@ class Context:
         if not cost > 0:
             raise InvalidInput(f"cost is {cost}", hint="it must be above 0")
         payload, queue, terms = body()
+        options = options.last() if terms.last else options
         budget = options.budget or (terms.reserve if journal.lease.budgeted else None)
         limit = options.time_limit or terms.time_limit
         journal.spawn(

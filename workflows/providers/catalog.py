@@ -20,6 +20,9 @@
     account = "anthropic/work"      # without it: of all calls
     zone = "Europe/Berlin"          # without it: UTC
 
+    [account.batches]               # see lmx.workflows.providers.batching
+    wait_s = 300
+
     [[account]]                     # any server that speaks OpenAI's protocol
     provider = "openai"
     name = "ollama"
@@ -30,7 +33,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +42,7 @@ from lmx.workflows.allowances.words import UNITS
 from lmx.workflows.errors import ConfigError, InvalidInput, NotFound
 from lmx.workflows.pools import EPOCH, SHARED, PoolSpec
 from lmx.workflows.providers import toml
+from lmx.workflows.providers.batching import BatchTerms, batch_terms, of_batches
 from lmx.workflows.providers.tiers import limits_of
 
 PROVIDERS: Final = ("anthropic", "gemini", "openai")
@@ -56,6 +60,7 @@ _ACCOUNT_KEYS: Final = {
     "admin_key_env",
     "base_url",
     "limits",
+    "batches",
     "models",
     "clock_rate",
     "clock_origin",
@@ -94,6 +99,7 @@ class Account:
     fixed: bool = False
     base_url: str | None = None
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    batches: Mapping[str, Any] = field(default_factory=dict)
     models: Sequence[CloudModel] = ()
     clock_rate: float = 1.0
     clock_origin: str = EPOCH
@@ -103,6 +109,11 @@ class Account:
     def queue(self) -> str:
         """The queue of the worker that serves this account."""
         return f"openai-{self.name}" if self.provider == "openai" else self.provider
+
+    @property
+    def batch_queue(self) -> str:
+        """The queue in which calls wait to be put into batches."""
+        return of_batches(f"{self.provider}/{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +167,23 @@ class Catalog:
             limits=limits,
             clock_rate=account.clock_rate,
             clock_origin=account.clock_origin,
+        )
+
+    def batch_terms(self, account: Account) -> BatchTerms | None:
+        """How an account's calls go in batches; None where they cannot. Raises ConfigError."""
+        tiers = self.tiers.get("batches", {}).get(account.provider, {})
+        if account.tier not in tiers:
+            return None
+        source = f"account {account.provider}/{account.name}, batches"
+        return batch_terms({**tiers[account.tier], **account.batches}, source)
+
+    def batch_pool(self, account: Account, model: CloudModel) -> PoolSpec:
+        """The pool of a model's calls that wait for a batch: no limit of a minute holds for it."""
+        return replace(
+            self.pool(account, model),
+            queue=account.batch_queue,
+            model_group=of_batches(model.group),
+            limits=[],
         )
 
     def limits(self, account: Account, group: str) -> list[dict[str, Any]]:
@@ -229,6 +257,7 @@ def read_account(row: Mapping[str, Any], source: str) -> Account:
         fixed="tier" in row,
         base_url=row.get("base_url"),
         limits=row.get("limits", {}),
+        batches=row.get("batches", {}),
         models=tuple(models),
         clock_rate=float(row.get("clock_rate", 1.0)),
         clock_origin=str(row.get("clock_origin", EPOCH)),

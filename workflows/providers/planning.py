@@ -49,12 +49,16 @@ _SLOWEST_TOKENS_PER_S: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The pool that a call is put into, and what it may use of each of the pool's dimensions."""
+    """The pool that a call is put into, and what it may use of each of the pool's dimensions.
+
+    `batched` tells that it waits there for a batch.
+    """
 
     pool_id: int
     queue: str
     model: str
     costs: Mapping[str, int]
+    batched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,12 @@ def plan_cloud_call(
     max_tokens: int | None,
     pool: int | None = None,
     beside: Beside = Beside(),
+    *,
+    batched: bool = False,
 ) -> CloudPlan:
     """Plan a call whose text has `size` bytes, for the pool with this id or else the freest one.
+
+    With `batched` it goes in a batch, for the price of batches, if the model has any.
 
     Raises InvalidInput, NotFound, BudgetExceeded for what no account's allowances can ever hold.
 
@@ -103,20 +111,24 @@ def plan_cloud_call(
             f" {model.id} takes {model.context} tokens",
             hint="shorten it",
         )
-    pools = [one for one in pools_of(conn, model) if pool is None or one.id == pool]
+    pools = pools_of(conn, model, batched=True) if batched else []
+    batched = bool(pools)
+    if not batched:
+        pools = [one for one in pools_of(conn, model) if pool is None or one.id == pool]
     if not pools:
         raise NotFound(f"no account can call {model.id}", hint="see `lmx limits`")
-    worst = worst_cost(known, size + beside.most, wanted)
+    worst = worst_cost(known, size + beside.most, wanted, batched=batched)
     costs = {
         "requests": 1,
         "input_tokens": estimate,
         "output_tokens": wanted,
         "tokens": longest_prompt(known, size + beside.most) + wanted,
-        "seconds": longest_s(wanted),
+        "seconds": 0 if batched else longest_s(wanted),  # no worker works in a batch
         "usd": worst,
     }
     chosen = _affordable(conn, pools, amounts_of(costs))
-    return CloudPlan(Placement(chosen.id, chosen.queue, model.id, costs), wanted, worst)
+    placement = Placement(chosen.id, chosen.queue, model.id, costs, batched)
+    return CloudPlan(placement, wanted, worst)
 
 
 def _affordable(
@@ -146,10 +158,10 @@ def default_output(max_output: int) -> int:
     return min(_DEFAULT_OUTPUT, max_output)
 
 
-def worst_cost(known: PublishedModel, size: int, max_tokens: int) -> int:
+def worst_cost(known: PublishedModel, size: int, max_tokens: int, *, batched: bool = False) -> int:
     """The most that a call can cost whose text has `size` bytes, in nano-dollars."""
     prompt = longest_prompt(known, size)
-    return known.prices.worst_case(known.model.id, prompt, max_tokens, now())
+    return known.prices.worst_case(known.model.id, prompt, max_tokens, now(), batch=batched)
 
 
 def longest_prompt(known: PublishedModel, size: int) -> int:

@@ -69,7 +69,10 @@ class Price:
             (used.cache_write, self.cache_write),
             (used.cache_write_1h, self.cache_write_1h),
         )
-        full = sum(price(tokens, nano) for tokens, nano in parts)
+        return self.in_batch(sum(price(tokens, nano) for tokens, nano in parts), batch)
+
+    def in_batch(self, full: int, batch: bool) -> int:
+        """What so many nano-dollars are if the call is part of a batch."""
         return -int(-full * self.batch // 1) if batch else full
 
     @property
@@ -97,7 +100,9 @@ class Prices:
         narrowest = min(row.up_to for row in begun)
         return max((row for row in begun if row.up_to == narrowest), key=lambda row: row.since)
 
-    def worst_case(self, model: str, prompt: int, output: int, at: datetime) -> int:
+    def worst_case(
+        self, model: str, prompt: int, output: int, at: datetime, *, batch: bool = False
+    ) -> int:
         """The most that a call can cost whose prompt and output have at most so many tokens.
 
         Over every band that a shorter prompt falls into, and every price that begins soon.
@@ -108,7 +113,9 @@ class Prices:
         times = [at, *(datetime(day.year, day.month, day.day, tzinfo=UTC) for day in dates)]
         lengths = {row.up_to for row in self.rows if row.model == model and row.up_to < prompt}
         return max(
-            price(length, row.dearest_input) + price(output, row.output) + _ROUNDINGS
+            row.in_batch(
+                price(length, row.dearest_input) + price(output, row.output) + _ROUNDINGS, batch
+            )
             for length in {prompt, *(int(length) for length in lengths)}
             for row in (self.find(model, length, time) for time in times)
         )

@@ -12,6 +12,7 @@ import psycopg
 from lmx.workflows.allowances.rules import follow_file
 from lmx.workflows.operations import encode
 from lmx.workflows.pools import SHARED, put_pool
+from lmx.workflows.providers.batching import of_batches
 from lmx.workflows.providers.catalog import Account, Catalog, CloudModel
 from lmx.workflows.providers.granted import Granted, as_granted, by_group
 from lmx.workflows.providers.pricing import Price, Prices
@@ -80,6 +81,8 @@ def publish(
                     spec = catalog.pool(account, model)
                     spec = as_granted(spec, granted.get(model.group, {}), fixed=fixed)
                     put_pool(conn, spec, shared)
+                    if catalog.batch_terms(account) is not None:
+                        put_pool(conn, catalog.batch_pool(account, model))
                     _put_model(conn, model, prices)
 
 
@@ -146,15 +149,21 @@ def list_cloud_models(conn: psycopg.Connection[Any]) -> list[CloudModel]:
     return [known.model for known in published_models(conn)]
 
 
-def pools_of(conn: psycopg.Connection[Any], model: CloudModel) -> list[Choice]:
-    """The pools in which a model's calls can count, the one that is free soonest first."""
+def pools_of(
+    conn: psycopg.Connection[Any], model: CloudModel, *, batched: bool = False
+) -> list[Choice]:
+    """The pools in which a model's calls can count, the one that is free soonest first.
+
+    With `batched`, those of its calls that go in batches: none if the model has no batches.
+    """
+    group = of_batches(model.group) if batched else model.group
     rows = conn.execute(
         "SELECT p.id, p.name, p.provider || '/' || p.account, p.queue,"
         " (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready') AS ready,"
         " greatest(0, coalesce(extract(epoch FROM p.next_at - clock_timestamp())::float8, 0))"
         " FROM lmx.pools p WHERE p.provider = %s AND p.model_group = %s"
         " ORDER BY ready, 6, p.id",
-        [model.provider, model.group],
+        [model.provider, group],
     )
     return [Choice(*row) for row in rows]
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from lmx.workflows.cheap import check_when, refuse_hurried
 from lmx.workflows.config import load_settings
 from lmx.workflows.errors import InvalidInput, LmxError, Refused
 from lmx.workflows.generation import (
@@ -34,7 +35,8 @@ class Asked:
     """A call as its caller gives it: with a `model`, or with a `route` that chooses one.
 
     `labels` and `private` are for routes, too: see `Ask`. `budget` is what it may cost of each
-    unit, `run` that of the coordinator that makes the call.
+    unit, `run` that of the coordinator that makes the call. `when` is "cheap" for a call that may
+    wait, `within` the seconds in which it must have ended.
     """
 
     model: str | None = None
@@ -48,6 +50,8 @@ class Asked:
     priority: int = 0
     budget: Budgets = field(default_factory=dict)
     run: int | None = None
+    when: str | None = None
+    within: float | None = None
 
     def ask(self) -> Ask:
         """What is asked of routing. Raises InvalidInput if a model is named, or nothing is."""
@@ -97,6 +101,8 @@ def plan_asked(conn: Connection, asked: Asked, home: Path | None = None) -> Plan
         max_tokens=asked.max_tokens,
         sampling=asked.sampling,
         run=asked.run,
+        when=asked.when,
+        within=asked.within,
     )
 
 
@@ -114,16 +120,24 @@ def route_call(
     """Choose a model by the rules of `home` (LMX_HOME) and plan the call for it."""
     features = asked.features(call := asked.checked())
     rules = load_rules(home or load_settings().home)
+    cheap = check_when(asked.when)
     options = survey(conn, n_ctx=features.n_ctx).options(features)
 
     def plan(option: Option) -> PlannedCall:
-        planned = place_call(conn, call, option.model, asked.max_tokens, option.pool_id)
+        planned = place_call(
+            conn, call, option.model, asked.max_tokens, option.pool_id, cheap=cheap
+        )
+        if planned.batched:
+            refuse_hurried(asked.within)
         refuse_unaffordable(planned, asked.budget)
         return planned
 
     planned, decision = plan_decided(options, lambda known: decide(features, rules, known), plan)
     said = {**call, "max_tokens": asked.max_tokens, "ask": asdict(asked.ask())}
+    said = said if asked.when is None else {**said, "when": asked.when}
     row = row_of(decision) | {"cost": planned.worst_case}
+    if planned.batched:
+        row["again_in"] = None  # it may wait for a day where it is
     return replace(planned, decision=row, asked=said), decision
 
 

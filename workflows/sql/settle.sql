@@ -1,6 +1,7 @@
 -- Settle the holds of leased attempts: `amount` is what the attempt cost, NULL when nobody knows
 -- (then the budget's rule for lost attempts decides). Never more than was held. The unit `*` stands
--- for all that the attempt holds in units not named.
+-- for all that the attempt holds in units not named. A finished task still holds something only for an
+-- attempt that goes on in a batch.
 WITH named AS (
     SELECT * FROM jsonb_to_recordset(%(ops)s::jsonb) AS d(id bigint, seq int, unit text, amount bigint)
 ), given AS (
@@ -8,7 +9,8 @@ WITH named AS (
            least(coalesce(d.amount, CASE b.lost WHEN 'charge' THEN h.amount ELSE 0 END), h.amount)
                AS cost
     FROM named d
-    JOIN lmx.tasks t ON t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
+    JOIN lmx.tasks t ON t.id = d.id
+        AND (t.lease_seq = d.seq AND t.worker_id IS NOT NULL OR t.finished_at IS NOT NULL)
     JOIN lmx.holds h ON h.task_id = d.id AND h.lease_seq = d.seq
         AND (h.unit = d.unit OR d.unit = '*'
              AND NOT EXISTS (SELECT FROM named n WHERE n.id = d.id AND n.unit = h.unit))

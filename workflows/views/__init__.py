@@ -1,7 +1,8 @@
 """What people and programs see of tasks, runs, queues and workers: reads only."""
 
 from lmx.workflows.budgets import BudgetView, Discrepancy, check_budgets
-from lmx.workflows.views.calls import CallView, Shortage, model_calls
+from lmx.workflows.views.batches import BatchView, list_batches
+from lmx.workflows.views.calls import Batched, CallView, Shortage, model_calls
 from lmx.workflows.views.events import EventView, run_events
 from lmx.workflows.views.overview import QueueView, WorkerView, list_queues, list_workers
 from lmx.workflows.views.runs import RunView, get_run, list_runs
@@ -14,6 +15,8 @@ from lmx.workflows.views.tasks import (
 )
 
 __all__ = [
+    "BatchView",
+    "Batched",
     "BudgetView",
     "CallView",
     "Discrepancy",
@@ -29,6 +32,7 @@ __all__ = [
     "get_run",
     "get_task",
     "get_tree",
+    "list_batches",
     "list_queues",
     "list_runs",
     "list_workers",

@@ -1,12 +1,14 @@
-"""The model calls among the tasks of a run: which model and why, what memory they were short of."""
+"""The model calls among the tasks of a run: which model and why, and what they wait for."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.names import GENERATE
+from lmx.workflows.providers.batching import of_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,19 @@ class Shortage:
     needs: int
     cap: int
     free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """A call that goes in a batch: `id` is the batch's once there is one, from `since` on.
+
+    Until then others are gathered to go with it; `until` is when that, or the batch, ends at the
+    latest, if it is known.
+    """
+
+    id: int | None
+    since: datetime | None
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,7 @@ class CallView:
     waits_for: str | None = None
     route: str | None = None
     why: str | None = None
+    batch: Batched | None = None
 
 
 _CALLS: Final = text(
@@ -42,12 +58,17 @@ _CALLS: Final = text(
     ") SELECT t.id, t.input ->> 'model', s.data,"
     "  CASE WHEN t.state = 'scheduled' THEN c.deferred"
     "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END,"
-    "  d.route, d.why"
+    "  d.route, d.why,"
+    "  right(p.model_group, length(:suffix)) = :suffix AND t.finished_at IS NULL,"
+    "  b.id, b.created_at, coalesce(b.expires_at, CASE WHEN b.id IS NULL THEN p.next_at END)"
     " FROM tree JOIN lmx.tasks t ON t.id = tree.id"
     " LEFT JOIN lmx.calls c ON c.task_id = t.id LEFT JOIN lmx.pools p ON p.id = c.pool_id"
     " LEFT JOIN short s ON s.task_id = t.id"
     " LEFT JOIN LATERAL (SELECT route, why FROM lmx.decisions WHERE task_id = t.id"
     "   ORDER BY id DESC LIMIT 1) d ON true"
+    " LEFT JOIN lmx.batch_calls m ON m.task_id = t.id AND m.lease_seq = t.lease_seq"
+    "  AND m.outcome IS NULL"
+    " LEFT JOIN lmx.batches b ON b.id = m.batch_id"
     " WHERE t.name = :name AND t.input ->> 'model' IS NOT NULL"
 )
 
@@ -55,12 +76,17 @@ _CALLS: Final = text(
 def model_calls(database: Database, run_id: int) -> dict[int, CallView]:
     """Return the model calls of a run (or beneath any task) by task id."""
     with database.engine.connect() as connection:
-        rows = connection.execute(_CALLS, {"top": run_id, "name": GENERATE}).all()
+        rows = connection.execute(
+            _CALLS, {"top": run_id, "name": GENERATE, "suffix": of_batches("")}
+        ).all()
     return {
         task_id: CallView(
             model,
             Shortage(data["needs"], data["cap"], data["free"]) if data else None,
-            *rest,
+            waits_for,
+            route,
+            why,
+            Batched(*batch) if batched else None,
         )
-        for task_id, model, data, *rest in rows
+        for task_id, model, data, waits_for, route, why, batched, *batch in rows
     }

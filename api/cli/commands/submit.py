@@ -37,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
             "lmx enqueue 'Name a colour' -o min_p=0.1 -o dry_multiplier=0.8 --no-thinking",
             "lmx enqueue --file prompt.txt --idempotency-key job-17 --budget 0.05",
             "lmx enqueue 'What is it?' --image photo.jpg --file manual.pdf -m claude-haiku-5-5",
+            "lmx enqueue 'Summarise: ...' --model claude-haiku-5-5 --when cheap",
             """lmx enqueue --function count_words --input '{"args": ["a text"]}'""",
         ),
     )(enqueue)
@@ -140,6 +141,12 @@ def enqueue(
     budget: Annotated[
         list[str] | None, typer.Option(help="What it may cost, in dollars: 0.05 (or tokens=5000).")
     ] = None,
+    when: Annotated[
+        str | None,
+        typer.Option(
+            "--when", help="cheap: in a batch, for half the price, within a day (cloud models)."
+        ),
+    ] = None,
     priority: Priority = 0,
     idempotency_key: IdempotencyKey = None,
     deadline: Deadline = None,
@@ -173,6 +180,7 @@ def enqueue(
         "budget": amounts,
     }
     if function is not None:
+        _refuse_patience(when)
         body = _function_input(prompt, input_)
         with session() as opened:
             task_id = opened.client.enqueue(function, body, **common)
@@ -218,7 +226,7 @@ def enqueue(
         if turns is not None:
             call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
         refuse_malformed(opened.connection, call["model"], {**call, **sampling})
-        task_id = opened.client.generate(**call, **sampling, **common, private=private)
+        task_id = opened.client.generate(**call, **sampling, **common, private=private, when=when)
         answer(opened, task_id, wait=wait, timeout=timeout, as_json=as_json)
 
 
@@ -273,6 +281,13 @@ def _refuse_without_function(text: str | None) -> None:
 
     if text is not None:
         raise InvalidInput("--input is for a function", hint="name it with --function")
+
+
+def _refuse_patience(when: str | None) -> None:
+    from lmx.workflows.errors import InvalidInput
+
+    if when is not None:
+        raise InvalidInput("--when is for calls of models", hint="leave it out with --function")
 
 
 def _model_call(

@@ -88,6 +88,7 @@ def _model_call(services: Services, body: ModelCall, key: str | None) -> Submit:
             priority=body.priority,
             timeout=body.timeout,
             budget=body.budget,
+            when=body.when,
             idempotency_key=key,
             connection=connection,
             **body.sampling(),

@@ -6,6 +6,7 @@ from lmx.workflows.database.tables.allowances import (
     allowance_periods,
     allowances,
 )
+from lmx.workflows.database.tables.batches import batch_calls, batches
 from lmx.workflows.database.tables.columns import FINAL_STATES, ROLES, STATES, metadata
 from lmx.workflows.database.tables.dramatiq import arrivals, rate_limits, results
 from lmx.workflows.database.tables.engine import devices, models, vram_holds, vram_leases
@@ -31,6 +32,8 @@ __all__ = [
     "allowance_periods",
     "allowances",
     "arrivals",
+    "batch_calls",
+    "batches",
     "budgets",
     "calls",
     "catalog",

@@ -1,0 +1,356 @@
+"""Calls that may wait go in batches: for half the price, each recorded once, whatever happens."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lmx.workflows.allowances.audit import check_allowances
+from lmx.workflows.allowances.rules import Allowance, set_allowance
+from lmx.workflows.budgets import check_budgets
+from lmx.workflows.control import cancel, retry
+from lmx.workflows.database.connect import Database
+from lmx.workflows.errors import InvalidInput
+from lmx.workflows.pools import list_pools
+from lmx.workflows.views import get_task, model_calls
+from tests.support.batches import POOLS, Batching
+from tests.support.rehearsed import Rehearsed
+
+Start = Callable[..., Batching]
+USD = 1_000_000_000
+
+
+@pytest.fixture
+def start(database: Database, rehearsed: Rehearsed) -> Iterator[Start]:
+    """Starts lanes; the provider ends batches at once unless it is told otherwise."""
+    rehearsed.pace_batches(seconds=0)
+    started: list[Batching] = []
+
+    def start(provider: str = "anthropic", **terms: Any) -> Batching:
+        started.append(Batching(database, provider, rehearsed.url, **terms))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+    rehearsed.pace_batches(seconds=0)
+
+
+@pytest.mark.parametrize("provider", POOLS)
+def test_calls_that_may_wait_go_together_for_half_the_price(start: Start, provider: str) -> None:
+    lane = start(provider)
+    tasks = [lane.ask(budget={"usd": USD}) for _ in range(3)]
+    lane.round()
+    (batch,) = lane.batches()
+    assert (batch.state, batch.calls, batch.waiting) == ("processing", 3, 3)
+    lane.round()
+    for task in tasks:
+        view = get_task(lane.database, task)
+        assert view.state == "succeeded"
+        assert view.usage is not None
+        assert view.usage["batch"] == batch.id
+        prices = {"anthropic": (100, 500), "gemini": (750, 3750)}[provider]
+        full = view.usage["prompt_tokens"] * prices[0] + view.usage["completion_tokens"] * prices[1]
+        assert view.usage["cost"] == -(-full // 2)
+        assert [(b.spent, b.held) for b in view.budgets] == [(view.usage["cost"], 0)]
+    (batch,) = lane.batches()
+    assert (batch.state, batch.succeeded, batch.waiting) == ("ended", 3, 0)
+    assert check_budgets(lane.database) == []
+
+
+def test_a_call_in_a_batch_is_held_by_nobody_and_says_what_it_waits_for(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start()
+    task = lane.ask(budget={"usd": USD})
+    lane.round()
+    view = get_task(lane.database, task)
+    assert (view.state, view.worker, view.deadline) == ("parked", None, None)
+    (held,) = [b.held for b in view.budgets]
+    assert 0 < held < USD
+    batched = model_calls(lane.database, task)[task].batch
+    assert batched is not None
+    assert batched.id == lane.batches()[0].id
+    assert batched.until is not None
+    assert batched.since is not None
+    assert 23 < (batched.until - batched.since).total_seconds() / 3600 < 25
+    with lane.database.connect() as conn:
+        pools = {pool.name: pool for pool in list_pools(conn)}
+    assert pools["anthropic/default/haiku:batch"].running == 1
+    assert all(limit.used == 0 for limit in pools["anthropic/default/haiku"].limits)
+
+
+def test_calls_wait_for_others_for_a_while(start: Start) -> None:
+    lane = start(wait_s=30.0, enough=3)
+    task = lane.ask()
+    assert 29 < lane.round() <= 30
+    assert lane.batches() == []
+    assert model_calls(lane.database, task)[task].batch is not None
+    lane.ask()
+    lane.ask()
+    lane.round()
+    assert [batch.calls for batch in lane.batches()] == [3]
+
+
+def test_a_call_that_fails_in_its_batch_costs_nothing_and_tries_again(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    lane = start()
+    task = lane.ask(budget={"usd": USD})
+    rehearsed.fail({"kind": "batch_errored"})
+    lane.round(2)
+    view = get_task(lane.database, task)
+    assert (view.state, view.attempts) == ("scheduled", 1)
+    assert [(b.spent, b.held) for b in view.budgets] == [(0, 0)]
+    lane.row("UPDATE lmx.tasks SET state = 'ready', run_at = NULL RETURNING id")
+    lane.round(2)
+    assert get_task(lane.database, task).state == "succeeded"
+    assert check_budgets(lane.database) == []
+
+
+def test_a_request_that_cannot_be_served_fails_alone(start: Start, rehearsed: Rehearsed) -> None:
+    lane = start()
+    tasks = [lane.ask() for _ in range(3)]
+    rehearsed.fail({"kind": "batch_invalid"})
+    lane.round(2)
+    views = [get_task(lane.database, task) for task in tasks]
+    assert sorted(view.state for view in views) == ["failed", "succeeded", "succeeded"]
+    (failed,) = [view.error for view in views if view.error]
+    assert failed["kind"] == "invalid_request"
+
+
+def test_an_expired_batch_is_sent_again(start: Start, rehearsed: Rehearsed) -> None:
+    rehearsed.pace_batches(seconds=3600, expires_s=0.001)
+    lane = start()
+    task = lane.ask(budget={"usd": USD})
+    lane.round(2)
+    view = get_task(lane.database, task)
+    assert view.state == "scheduled"
+    assert view.error is not None
+    assert view.error["kind"] == "batch_expired"
+    assert [(b.spent, b.held) for b in view.budgets] == [(0, 0)]
+
+
+@pytest.mark.parametrize("fault", ["overloaded", "rate_limited", "billing"])
+def test_what_the_provider_does_not_take_waits_in_its_queue_again(
+    start: Start, rehearsed: Rehearsed, fault: str
+) -> None:
+    lane = start()
+    task = lane.ask(budget={"usd": USD})
+    rehearsed.fail({"kind": fault, "count": 2})
+    lane.round()
+    view = get_task(lane.database, task)
+    assert (view.state, view.attempts, view.deliveries) == ("ready", 0, 0)
+    assert [(b.spent, b.held) for b in view.budgets] == [(0, 0)]
+    assert {batch.state for batch in lane.batches()} == {"refused"}
+    lane.round(2)
+    with lane.database.connect() as conn:
+        pool = next(p for p in list_pools(conn) if p.name.endswith("haiku:batch"))
+    assert pool.waits_for
+    rehearsed.fail()
+    lane.row("UPDATE lmx.pools SET state = '{}', next_at = NULL RETURNING id")
+    lane.round(2)
+    assert get_task(lane.database, task).state == "succeeded"
+
+
+@pytest.mark.parametrize("provider", POOLS)
+@pytest.mark.parametrize("fault", ["lost", "malformed"])
+def test_a_batch_whose_answer_was_lost_is_found_and_not_sent_twice(
+    start: Start, rehearsed: Rehearsed, provider: str, fault: str
+) -> None:
+    lane = start(provider)
+    tasks = [lane.ask(budget={"usd": USD}) for _ in range(2)]
+    before = rehearsed.counts(POOLS[provider]).get("batches", 0)
+    rehearsed.fail({"kind": fault})
+    lane.round()
+    assert [batch.state for batch in lane.batches()] == ["sending"]
+    lane.round(3)
+    assert [get_task(lane.database, task).state for task in tasks] == ["succeeded"] * 2
+    assert rehearsed.counts(POOLS[provider])["batches"] == before + 1
+    assert [batch.state for batch in lane.batches()] == ["ended"]
+    assert check_budgets(lane.database) == []
+
+
+def test_a_stranger_s_batch_of_the_same_size_is_not_taken_for_ours(
+    start: Start, rehearsed: Rehearsed, database: Database
+) -> None:
+    stranger, lane = start(), start()
+    theirs = stranger.ask()
+    stranger.round()
+    # As if another installation had sent it with the same key: our rows know nothing of it.
+    lane.row("DELETE FROM lmx.batch_calls RETURNING task_id")
+    lane.row("DELETE FROM lmx.batches RETURNING id")
+    mine = lane.ask()
+    rehearsed.fail({"kind": "server_error"})
+    lane.round()
+    assert [batch.state for batch in lane.batches()] == ["sending"]
+    lane.round(3)
+    assert get_task(database, mine).state == "succeeded"
+    assert get_task(database, theirs).state == "parked"
+
+
+def test_a_batch_that_is_too_much_is_halved_until_the_guilty_call_stands_alone(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    lane = start()
+    tasks = [lane.ask() for _ in range(2)]
+    lane.hands.conn.execute("UPDATE lmx.tasks SET rank = id")
+    provider = lane.provider
+    sent: list[int] = []
+    create = provider.create
+
+    async def picky(name: str, model: str, requests: Any) -> Any:
+        sent.append(len(requests))
+        if any(str(tasks[1]) in one["custom_id"].split("-") for one in requests):
+            requests = [*requests, *requests]  # its ids stand twice, which the provider refuses
+        return await create(name, model, requests)
+
+    provider.create = picky  # type: ignore[method-assign]
+    lane.round(3)
+    states = [get_task(lane.database, task).state for task in tasks]
+    assert states == ["succeeded", "failed"]
+    assert sent == [2, 1, 1]
+
+
+def test_a_cancelled_call_is_paid_when_its_batch_ends(start: Start, rehearsed: Rehearsed) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start()
+    kept, given_up = (lane.ask(budget={"usd": USD}) for _ in range(2))
+    lane.round()
+    cancel(lane.database, given_up)
+    lane.round()
+    assert lane.batches()[0].state == "processing"  # somebody waits for the other one
+    assert [b.held > 0 for b in get_task(lane.database, given_up).budgets] == [True]
+    assert check_budgets(lane.database) == []
+    rehearsed.pace_batches(seconds=0)
+    lane.round()
+    assert get_task(lane.database, kept).state == "succeeded"
+    ended = get_task(lane.database, given_up)
+    assert (ended.state, ended.output) == ("cancelled", None)
+    (budget,) = ended.budgets
+    assert (budget.held, budget.closed) == (0, True)
+    assert 0 < budget.spent < 100_000
+    assert lane.row("SELECT reason FROM lmx.charges WHERE task_id = %s", given_up) == ("settled",)
+    assert lane.batches()[0].late == 1
+    assert check_budgets(lane.database) == []
+
+
+def test_a_batch_that_nobody_waits_for_is_cancelled_and_costs_what_was_done(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start()
+    tasks = [lane.ask(budget={"usd": USD}) for _ in range(2)]
+    lane.round()
+    for task in tasks:
+        cancel(lane.database, task)
+    lane.round()
+    assert lane.batches()[0].state == "cancelling"
+    lane.round()
+    assert lane.batches()[0].state == "ended"
+    for task in tasks:
+        (budget,) = get_task(lane.database, task).budgets
+        assert (budget.spent, budget.held, budget.closed) == (0, 0, True)
+    assert check_budgets(lane.database) == []
+
+
+def test_a_call_that_waits_for_a_batch_is_cancelled_like_any_other(start: Start) -> None:
+    lane = start(wait_s=3600.0, enough=3)
+    task = lane.ask(budget={"usd": USD})
+    lane.round()
+    cancel(lane.database, task)
+    lane.round()
+    assert lane.batches() == []
+    assert [(b.spent, b.held) for b in get_task(lane.database, task).budgets] == [(0, 0)]
+
+
+def test_a_call_that_is_retried_while_its_old_batch_runs_pays_for_both(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start()
+    task = lane.ask(budget={"usd": USD})
+    lane.round()
+    cancel(lane.database, task)
+    retry(lane.database, task)
+    lane.round()
+    rehearsed.pace_batches(seconds=0)
+    lane.round(2)
+    view = get_task(lane.database, task)
+    assert view.state == "succeeded"
+    reasons = "SELECT array_agg(reason ORDER BY id) FROM lmx.charges"
+    assert lane.row(reasons) == (["unknown", "settled"],)
+    assert check_budgets(lane.database) == []
+
+
+def test_results_are_recorded_once_however_often_they_are_read(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    lane = start()
+    tasks = [lane.ask(budget={"usd": USD}) for _ in range(3)]
+    lane.round()
+    lane.round()
+    spent = lane.row("SELECT sum(amount) FROM lmx.charges")
+    lane.row(
+        "UPDATE lmx.batches SET state = 'processing', next_at = now(), ended_at = NULL RETURNING id"
+    )
+    lane.round()
+    assert lane.row("SELECT sum(amount) FROM lmx.charges") == spent
+    assert {get_task(lane.database, task).state for task in tasks} == {"succeeded"}
+
+
+def test_what_the_provider_keeps_is_limited(start: Start, rehearsed: Rehearsed) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start(queued_calls=2, max_calls=10)
+    for _ in range(3):
+        lane.ask()
+    lane.round(2)
+    assert [batch.calls for batch in lane.batches()] == [2]
+    with lane.database.connect() as conn:
+        pool = next(p for p in list_pools(conn) if p.name.endswith("haiku:batch"))
+    assert pool.waits_for == "2 of 2 calls are in batches at the provider"
+    rehearsed.pace_batches(seconds=0)
+    lane.round(2)
+    assert [batch.calls for batch in lane.batches()] == [1, 2]
+
+
+def test_batches_are_paid_out_of_allowances(start: Start, rehearsed: Rehearsed) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start()
+    first = lane.ask()
+    worst = lane.row("SELECT (costs ->> 'usd')::bigint FROM lmx.calls")[0]
+    with lane.database.connect() as conn:
+        set_allowance(conn, Allowance("anthropic/default", "usd", "day", "UTC", worst))
+    lane.round()
+    second = lane.ask()
+    lane.round()
+    assert get_task(lane.database, second).state == "ready"  # what is held may come back
+    assert check_allowances(lane.database) == []
+    cancel(lane.database, first)
+    assert check_allowances(lane.database) == []
+    rehearsed.pace_batches(seconds=0)
+    lane.round(2)
+    assert get_task(lane.database, second).state == "scheduled"  # until the next day
+    assert lane.row("SELECT sum(amount) < %s FROM lmx.allowance_charges", worst) == (True,)
+    assert check_allowances(lane.database) == []
+
+
+def test_a_route_s_model_may_wait_for_a_batch(start: Start) -> None:
+    lane = start()
+    task = lane.client.generate(
+        route="bulk", prompt="Count.", max_tokens=50, when="cheap", budget={"usd": USD}
+    )
+    decided = "SELECT t.queue, d.again_at FROM lmx.tasks t JOIN lmx.decisions d ON d.task_id = t.id"
+    assert lane.row(decided) == ("anthropic/default:batch", None)
+    lane.round(2)
+    assert get_task(lane.database, task).state == "succeeded"
+
+
+def test_a_batch_is_not_promised_within_less_than_a_day(start: Start) -> None:
+    lane = start()
+    with pytest.raises(InvalidInput, match="a batch may take 24 h"):
+        lane.ask(timeout=3600)
+    with pytest.raises(InvalidInput, match="when is 'soon'"):
+        lane.ask(when="soon")
+    assert lane.ask(timeout=100_000)

@@ -1,0 +1,87 @@
+"""A lane of batches moved step by step by a test, against the faithful provider."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmx.workers import anthropic_batches, gemini_batches
+from lmx.workers.cloud.batches.guarded import GuardedBatches
+from lmx.workers.cloud.batches.lane import Lane, LaneSpec
+from lmx.workers.cloud.batches.wire import BatchProvider
+from lmx.workflows.client import Client
+from lmx.workflows.database.connect import Database
+from lmx.workflows.providers.batching import BatchTerms
+from lmx.workflows.providers.catalog import Account, Catalog, load_catalog
+from lmx.workflows.providers.keys import Key
+from lmx.workflows.providers.pricing import load_prices
+from lmx.workflows.providers.publishing import publish
+from lmx.workflows.views import BatchView, list_batches
+from tests.support.hands import Hands
+from tests.support.rehearsed import FLASH, HAIKU, KEY
+
+MODULES: dict[str, Any] = {"anthropic": anthropic_batches, "gemini": gemini_batches}
+MODELS = {"anthropic": HAIKU, "gemini": FLASH}
+POOLS = {"anthropic": "haiku", "gemini": "flash"}
+#: Batches go at once.
+HASTE = {"enough": 1}
+
+
+def account_of(provider: str, url: str) -> Account:
+    return Account(provider, "default", base_url=url, key_env="NO_SUCH_KEY")
+
+
+def connect(provider: str, url: str, key: str = KEY) -> BatchProvider:
+    """The batches of an account at the provider with this address."""
+    connected: BatchProvider = MODULES[provider].connect(account_of(provider, url), Key(key))
+    return GuardedBatches(connected, Key(key))
+
+
+class Batching:
+    """One worker's lane of one account; `round` does all that is due."""
+
+    def __init__(
+        self, database: Database, provider: str, url: str, key: str = KEY, **terms: Any
+    ) -> None:
+        self.database = database
+        self.model = MODELS[provider]
+        self.hands = Hands(database)
+        account = account_of(provider, url)
+        shipped = load_catalog()
+        catalog = Catalog(shipped.models, [account], shipped.tiers)
+        publish(self.hands.conn, catalog, [account], load_prices())
+        known = catalog.batch_terms(account)
+        assert known is not None
+        own = BatchTerms(**{**_as_dict(known), **HASTE, **terms})
+        spec = LaneSpec(account.batch_queue, lambda: connect(provider, url, key), own)
+        self.lane = Lane(database, spec, load_prices(), lambda: self.hands.worker)
+        self.provider = spec.connect()
+        self.client = Client(database)
+
+    def close(self) -> None:
+        self.lane.wait_for(self.provider.close())
+        self.lane.stop()
+        self.client.close()
+        self.hands.close()
+
+    def ask(self, **how: Any) -> int:
+        """Queue a call that may wait."""
+        asked = {"prompt": "Count.", "max_tokens": 50, "when": "cheap", **how}
+        return self.client.generate(model=self.model, **asked)
+
+    def round(self, times: int = 1) -> float:
+        """Do what is due, also what had been put off; returns when there is more, in seconds."""
+        due = 0.0
+        for _ in range(times):
+            self.hands.conn.execute("UPDATE lmx.batches SET next_at = now() WHERE next_at > now()")
+            due = self.lane.round(self.hands.conn, self.provider)
+        return due
+
+    def batches(self) -> list[BatchView]:
+        """All batches, the latest first."""
+        return list_batches(self.database, ended=True)
+
+    def row(self, query: str, *args: Any) -> Any:
+        return self.hands.conn.execute(query, args).fetchone()
+
+
+def _as_dict(terms: BatchTerms) -> Mapping[str, Any]:
+    return {name: getattr(terms, name) for name in BatchTerms.__slots__}
