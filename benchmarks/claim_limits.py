@@ -1,0 +1,256 @@
+"""The claim of cloud calls with limits and holds: `python -m benchmarks.claim_limits`.
+
+An acquisition is one call that a worker gets: every limit of its pool admits it and is charged, its
+worst case is held from its budget, it is leased, and that has committed. What it needs afterwards
+is done too, in the same transactions, and is not counted again: the call's result, its settlement,
+the news of what it really used, which the next claim of its pool folds in.
+
+Worker processes race for the pools of one queue, as the workers of a provider do: each sends the
+ends of its calls and its next claim in one transaction. `in batches` a worker claims up to 64 calls
+at a time, as it really does; `one by one` every claim gets a single call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.server import Server
+from lmx.workers.cloud.answer import Answer
+from lmx.workers.cloud.intake import CloudIntake
+from lmx.workers.cloud.outcome import answered
+from lmx.workflows.database.connect import Database
+from lmx.workflows.database.migrate import upgrade
+from lmx.workflows.lease import Lease
+from lmx.workflows.leases import Registration
+from lmx.workflows.operations import Applied
+from lmx.workflows.pools import PoolSpec, put_pool
+from lmx.workflows.providers.pricing import Tokens
+from lmx.workflows.turn import Batch, Feed, commit
+
+_QUEUE = "bench"
+_POOLS = 16
+#: Limits that are charged and never reached, of both kinds.
+_LIMITS = {
+    "buckets": [
+        {"name": "requests/min", "of": "requests", "kind": "bucket", "limit": 10_000_000},
+        {"name": "input tokens/min", "of": "input_tokens", "kind": "bucket", "limit": 10**10},
+        {"name": "output tokens/min", "of": "output_tokens", "kind": "bucket", "limit": 10**10},
+    ],
+    "windows": [
+        {"name": "requests/min", "of": "requests", "kind": "window", "limit": 10_000_000},
+        {"name": "input tokens/min", "of": "input_tokens", "kind": "window", "limit": 10**10},
+        {"name": "requests/day", "of": "requests", "kind": "day", "limit": 10**9},
+    ],
+}
+_COSTS = {"requests": 1, "input_tokens": 700, "output_tokens": 400, "usd": 1_210_000}
+
+_TASKS = """
+WITH made AS (
+    INSERT INTO lmx.tasks (root_id, role, queue, name, state, rank, input, budgeted, pool_id)
+    SELECT n, 'worker', 'bench', 'generate', 'ready', n, '{"model": "m"}', true,
+           (%(pools)s::integer[])[1 + n %% %(count)s]
+    FROM generate_series(1, %(calls)s) n RETURNING id, pool_id
+), purses AS (
+    INSERT INTO lmx.budgets (task_id, unit, ceiling, reserve)
+    SELECT id, 'usd', %(usd)s, %(usd)s FROM made
+)
+INSERT INTO lmx.calls (task_id, pool_id, model, costs)
+SELECT id, pool_id, 'm', %(costs)s FROM made
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is measured: so many pools, worker processes, and calls at once in each."""
+
+    name: str
+    pools: int
+    limits: str
+    workers: int
+    slots: int
+    goal: int | None = None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Acquisitions per second of all workers; commits and round trips for each."""
+
+    trial: Trial
+    acquired: int
+    seconds: float
+    commits: float
+    round_trips: float
+
+    @property
+    def per_second(self) -> float:
+        return self.acquired / self.seconds
+
+
+TRIALS = (
+    Trial("16 pools, in batches", _POOLS, "buckets", 2, 64, goal=1000),
+    Trial("16 pools of windows, in batches", _POOLS, "windows", 2, 64, goal=1000),
+    Trial("one hot pool, in batches", 1, "buckets", 2, 64, goal=500),
+    Trial("one hot pool of windows, in batches", 1, "windows", 2, 64, goal=500),
+    Trial("16 pools, one by one", _POOLS, "buckets", 4, 1),
+    Trial("one hot pool, one by one", 1, "buckets", 4, 1),
+)
+
+
+def measure(server: Server, trial: Trial, seconds: float, backlog: int) -> Rate:
+    """Let the workers of a trial race for so many seconds, or until nothing is left."""
+    name = "claim_limits"
+    database = Database(server.create(name))
+    upgrade(database)
+    with database.connect() as conn:
+        _fill(conn, trial, backlog)
+    with server.quiet():
+        before = server.counters(name)
+        told = _race(database.conninfo, trial, seconds)
+        server.wait_until_left(name)
+        commits = (server.counters(name) - before).commits
+    server.drop(name)
+    acquired = sum(one["acquired"] for one in told)
+    trips = sum(one["round_trips"] for one in told)
+    spent = max(one["seconds"] for one in told)
+    return Rate(trial, acquired, spent, commits / acquired, trips / acquired)
+
+
+def _fill(conn: psycopg.Connection[Any], trial: Trial, backlog: int) -> None:
+    limits = _LIMITS[trial.limits]
+    specs = [PoolSpec(_QUEUE, "bench", "default", f"g{n}", limits) for n in range(trial.pools)]
+    pools = [put_pool(conn, spec) for spec in specs]
+    given = {"pools": pools, "count": len(pools), "calls": backlog}
+    conn.execute(_TASKS, {**given, "usd": _COSTS["usd"], "costs": json.dumps(_COSTS)})
+    conn.execute("UPDATE lmx.tasks SET root_id = id")
+    conn.execute("VACUUM ANALYZE")
+    conn.execute("CHECKPOINT")
+
+
+def _race(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]:
+    """Start the workers together; each tells what it has done."""
+    arguments = ["--worker", dsn, "--slots", str(trial.slots), "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.claim_limits", *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    workers = [subprocess.Popen(command, text=True, **pipes) for _ in range(trial.workers)]
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()  # it is connected
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    return [json.loads(worker.communicate()[0]) for worker in workers]
+
+
+class _Demand:
+    """A worker's side of the group commit: it takes leases and counts messages to the server."""
+
+    queue = _QUEUE
+
+    def __init__(self, intake: CloudIntake, slots: int) -> None:
+        self._intake, self._slots = intake, slots
+        self.leases: list[Lease] = []
+
+    def slots(self) -> int:
+        return self._slots
+
+    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
+        return self._intake.claim(conn, slots)
+
+    def take(self, leases: list[Lease]) -> None:
+        self.leases = leases
+
+
+class _Silent:
+    def done(self, value: list[Applied]) -> None:
+        """Nobody waits."""
+
+    def fail(self, error: BaseException) -> None:
+        """A benchmark that fails is over."""
+        raise error
+
+
+def work(dsn: str, slots: int, seconds: float) -> None:
+    """Claim, end what was claimed together with the next claim, until the time is over."""
+    database = Database(dsn)
+    worker = Registration(database, name=_QUEUE, queues=(_QUEUE,), heartbeat_s=60, lease_s=600)
+    worker.start()
+    intake = CloudIntake(_QUEUE, slots, lambda: worker.worker_id)
+    demand = _Demand(intake, slots)
+    with database.connect_hot() as conn:
+        commit(conn, [], [])  # the statements' first round
+        print("ready", flush=True)
+        sys.stdin.readline()
+        acquired, trips = 0, 0
+        start = time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            ended = [_ended(lease) for lease in demand.leases]
+            _, [(_, _, demand.leases)] = commit(conn, ended, [(Feed(demand), slots)])
+            for lease in demand.leases:
+                intake.place(lease.task_id)
+            acquired += len(demand.leases)
+            trips += 4  # lock, read, decide and write, commit: each waits for the server once
+            if not demand.leases and not ended:
+                break
+        spent = time.perf_counter() - start
+        commit(conn, [_ended(lease) for lease in demand.leases], [])
+    worker.stop()
+    print(json.dumps({"acquired": acquired, "seconds": spent, "round_trips": trips}))
+
+
+def _ended(lease: Lease) -> Batch:
+    answer = Answer(
+        text="Done.",
+        model="m",
+        finish_reason="stop",
+        stop_reason="end_turn",
+        tokens=Tokens(input=650, output=120),
+        request_id="r",
+    )
+    return Batch(answered(lease, answer, 365_000, 0.2), _Silent())
+
+
+def show(rates: Sequence[Rate]) -> None:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("claim", "workers", "acquisitions/s", "goal", "", "commits", "round trips"):
+        table.add_column(heading, justify="left" if heading in ("claim", "") else "right")
+    for rate in rates:
+        goal = rate.trial.goal
+        verdict = "" if goal is None else "pass" if rate.per_second >= goal else "MISSED"
+        figures = (f"{rate.per_second:,.0f}", "" if goal is None else f">= {goal:,}", verdict)
+        counts = (f"{rate.commits:.3f}", f"{rate.round_trips:.3f}")
+        table.add_row(rate.trial.name, str(rate.trial.workers), *figures, *counts)
+    Console().print(table)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.claim_limits", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each trial")
+    parser.add_argument("--backlog", type=int, default=60_000, help="calls that wait")
+    parser.add_argument("--only", default="", help="trials whose name contains this")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--slots", type=int, default=64, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.worker:
+        work(asked.worker, asked.slots, asked.seconds)
+        return 0
+    with Server() as server:
+        trials = [trial for trial in TRIALS if asked.only in trial.name]
+        rates = [measure(server, trial, asked.seconds, asked.backlog) for trial in trials]
+    show(rates)
+    return int(any(rate.trial.goal and rate.per_second < rate.trial.goal for rate in rates))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
