@@ -119,8 +119,10 @@ def measure(server: Server, trial: Trial, seconds: float, backlog: int) -> Rate:
         told = _race(database.conninfo, trial, seconds)
         server.wait_until_left(name)
         commits = (server.counters(name) - before).commits
-    server.drop(name)
     acquired = sum(one["acquired"] for one in told)
+    with database.connect() as conn:
+        _check(conn, acquired)
+    server.drop(name)
     trips = sum(one["round_trips"] for one in told)
     spent = max(one["seconds"] for one in told)
     return Rate(trial, acquired, spent, commits / acquired, trips / acquired)
@@ -135,6 +137,16 @@ def _fill(conn: psycopg.Connection[Any], trial: Trial, backlog: int) -> None:
     conn.execute("UPDATE lmx.tasks SET root_id = id")
     conn.execute("VACUUM ANALYZE")
     conn.execute("CHECKPOINT")
+
+
+def _check(conn: psycopg.Connection[Any], acquired: int) -> None:
+    """Every call that was acquired has ended, was paid once, and holds nothing any more."""
+    row = conn.execute(
+        "SELECT (SELECT count(*) FROM lmx.tasks WHERE state = 'succeeded'),"
+        " (SELECT count(*) FROM lmx.charges), (SELECT count(*) FROM lmx.holds)"
+    ).fetchone()
+    if row != (acquired, acquired, 0):
+        raise RuntimeError(f"of {acquired} acquired calls, {row} ended, were paid, hold something")
 
 
 def _race(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]:

@@ -8,6 +8,19 @@ from lmx.workflows.pools import list_pools, place_calls
 from tests.support.pools import CLOUD, Pools, hourly
 
 
+def test_slots_that_other_pools_leave_are_filled_at_once(pools: Pools) -> None:
+    """A claim looks at a few calls of each pool, and asks again for more."""
+    for group in ("haiku", "flash"):
+        pools.call(pools.pool(group, hourly(1)), 10)
+    free = pools.pool("pro", hourly(1000))
+    tasks = pools.call(free, 10)
+    first = pools.claim(slots=9)
+    assert len(first) == 8
+    assert pools.waits[-1] < 0.1
+    second = pools.claim(slots=1)
+    assert [lease.task_id for lease in (*first, *second) if lease.task_id in tasks] == tasks[:7]
+
+
 def test_a_pool_lets_through_what_its_limit_allows_and_no_more(pools: Pools) -> None:
     pool = pools.pool("haiku", hourly(3))
     tasks = pools.call(pool, 5)

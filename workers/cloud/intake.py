@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import psycopg
 
-from lmx.workers.cloud.turn import PoolRow, Turn
+from lmx.workers.cloud.turn import PoolRow, Turn, foremost
 from lmx.workers.intake import Intake
 from lmx.workflows.allowances.holding import hold, lock_purse
 from lmx.workflows.lease import Lease
@@ -76,8 +76,9 @@ class CloudIntake(Intake):
         purse = lock_purse(conn, {row[2] for row in locked}) if locked[0][3] else None
         before = monotonic()
         ids = [*(row[0] for row in locked), *shared]
-        found = conn.execute(statement("read_pools"), {"ids": ids, "limit": slots}, prepare=True)
-        turn = Turn([PoolRow(*row) for row in found.fetchall()], purse)
+        seen = foremost(slots, len(locked))
+        found = conn.execute(statement("read_pools"), {"ids": ids, "limit": seen}, prepare=True)
+        turn = Turn([PoolRow(*row) for row in found.fetchall()], seen, purse)
         moment = _Moment(before, monotonic())
         turn.admit(slots)
         self._remember(turn, moment)

@@ -35,15 +35,25 @@ class PoolRow:
         return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
 
 
+def foremost(slots: int, pools: int) -> int:
+    """How many waiting calls a claim of so many slots looks at in each of these pools.
+
+    Each row that is looked at is locked. A pool may need twice its share when others must wait.
+    """
+    return min(slots, -(-2 * slots // pools))
+
+
 @dataclass(slots=True)
 class Turn:
     """Decides for locked pools, each in its turn, what starts. `written` are the rows afterwards.
 
-    `chosen` maps what is to be claimed to its pool's name, its model, and why it can never start;
-    `waits` says in how many seconds of ours a pool will let something start, if it has to wait.
+    Of each pool's calls no more than `seen` were looked at. `chosen` maps what is to be claimed to
+    its pool's name, its model, and why it can never start; `waits` says in how many seconds of ours
+    a pool will let something start, if it has to wait.
     """
 
     rows: Sequence[PoolRow]
+    seen: int
     purse: Purse | None = None
     chosen: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     deferred: list[dict[str, Any]] = field(default_factory=list)
@@ -63,8 +73,17 @@ class Turn:
             after = self._decide(row, share, left)
             if row.shared_id is not None and after is not None:
                 pools[row.shared_id] = after
+        if len(self.chosen) < slots:
+            self._ask_again(own)
         for pool_id, row in shared.items():
             self._write(row, Admission(pools[pool_id]), folded[pool_id])
+
+    def _ask_again(self, rows: Sequence[PoolRow]) -> None:
+        """Slots are left, and a pool that started all that was seen of it may have more."""
+        for row in rows:
+            started = all(task in self.chosen for task, _, _ in row.waiting)
+            if started and len(row.waiting) >= self.seen and self.waits[row.id] is None:
+                self.waits[row.id] = 0.0
 
     def _decide(self, row: PoolRow, share: int, shared: Pool | None) -> Pool | None:
         """Admit calls of one pool; returns what it shares as it is afterwards."""

@@ -1,7 +1,8 @@
 """Which of a pool's waiting calls may start now, and when the next one may."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -110,14 +111,16 @@ def _longest(waits: Iterable[Wait | None]) -> Wait | None:
 
 def next_wait(pool: Pool, now: float, costs: Mapping[str, int]) -> Wait | None:
     """Why and for how long a call with these costs has to wait; None: it may start now."""
-    waits = [Wait(breaker.wait(pool.breaker, now), _breaker_reason(pool, now))]
-    waits.append(Wait(pool.not_before - now, "the provider asked for a pause"))
+    waits: list[tuple[float, Callable[[], str]]] = [
+        (breaker.wait(pool.breaker, now), lambda: _breaker_reason(pool, now)),
+        (pool.not_before - now, lambda: "the provider asked for a pause"),
+    ]
     waits += [
-        Wait(_seconds(pool, limit, now, costs), _limit_reason(pool, limit, now))
+        (_seconds(pool, limit, now, costs), partial(_limit_reason, pool, limit, now))
         for limit in pool.limits
     ]
-    longest = max(waits, key=lambda wait: wait.seconds)
-    return longest if longest.seconds > 0 else None
+    seconds, reason = max(waits, key=lambda wait: wait[0])
+    return Wait(seconds, reason()) if seconds > 0 else None
 
 
 def _seconds(pool: Pool, limit: Limit, now: float, costs: Mapping[str, int]) -> float:

@@ -7,6 +7,8 @@ sub-periods, and each keeps one time for all of its amounts, the latest: `counts
 nothing is ever forgotten too early.
 """
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, inf
 
@@ -38,7 +40,8 @@ class Window:
 
     def _recent(self, state: State, now: float) -> list[_Cell]:
         """What counts now, oldest first."""
-        return [(at, amount) for at, amount in state.get("counts", ()) if self._leaves(at) > now]
+        cells: Sequence[_Cell] = state.get("counts", ())
+        return list(cells[bisect_right(cells, now, key=lambda cell: self._leaves(cell[0])) :])
 
     def wait(self, state: State, now: float, amount: int) -> float:
         """Seconds until `amount` more may be used: 0 at once, inf never."""
@@ -67,11 +70,14 @@ class Window:
         return self._add(without, now, charge.heard_at, real)
 
     def _add(self, state: State, now: float, at: float, amount: int) -> State:
-        cells = {self._slot(latest): (latest, n) for latest, n in self._recent(state, now)}
-        latest, count = cells.get(self._slot(at), (at, 0))
-        cells[self._slot(at)] = (max(latest, at), max(0, count + amount))
-        kept = [[at, n] for at, n in sorted(cells.values()) if n and self._leaves(at) > now]
-        return {"counts": kept} if kept else {}
+        cells, slot = self._recent(state, now), self._slot(at)
+        place = bisect_left(cells, slot, key=lambda cell: self._slot(cell[0]))
+        there = place < len(cells) and self._slot(cells[place][0]) == slot
+        latest, count = cells[place] if there else (at, 0)
+        latest, count = max(latest, at), max(0, count + amount)
+        kept = [(latest, count)] if count and self._leaves(latest) > now else []
+        cells[place : place + there] = kept
+        return {"counts": cells} if cells else {}
 
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """What the provider has counted and we have not counts as used now."""

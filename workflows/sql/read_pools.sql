@@ -1,7 +1,7 @@
 -- Read locked pools on their own clocks: the limits, the state, the news (which is taken), and the
--- foremost ready calls, locked, as [id, model, costs], and those on their way, as [charged_at,
--- costs, heard_at], which count for what their pool shares, too. The first pool is the one whose call
--- waits longest.
+-- foremost ready calls, locked, as [id, model, costs], and those that have been on their way for
+-- longer than its shortest limit looks back, as [charged_at, costs, heard_at], which count for what
+-- their pool shares, too. The first pool is the one whose call waits longest.
 WITH news AS (
     DELETE FROM lmx.pool_news WHERE pool_id = ANY(%(ids)s::integer[]) RETURNING *
 ), clock AS (
@@ -17,6 +17,12 @@ WITH news AS (
         LIMIT %(limit)s
         FOR NO KEY UPDATE OF t SKIP LOCKED
     ) c
+), flying AS (
+    SELECT own.id, own.shared_id, c.charged_at, c.charged,
+           (t.progress ->> 'heard_s')::float8 AS heard_s
+    FROM lmx.tasks t JOIN lmx.calls c ON c.task_id = t.id JOIN lmx.pools own ON own.id = t.pool_id
+    WHERE t.state = 'leased' AND t.worker_id IS NOT NULL AND c.charged_at IS NOT NULL
+      AND (own.id = ANY(%(ids)s::integer[]) OR own.shared_id = ANY(%(ids)s::integer[]))
 )
 SELECT p.id, p.name, p.shared_id, p.provider || '/' || p.account, p.limits, p.state, p.clock_rate,
        extract(epoch FROM p.clock_origin)::float8
@@ -29,11 +35,13 @@ SELECT p.id, p.name, p.shared_id, p.provider || '/' || p.account, p.limits, p.st
        (SELECT coalesce(jsonb_agg(jsonb_build_array(w.id, w.model, w.costs) ORDER BY w.rank, w.id), '[]')
         FROM waiting w WHERE w.pool_id = p.id) AS waiting,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
-                   c.charged_at, c.charged,
-                   c.charged_at + (t.progress ->> 'heard_s')::float8 * p.clock_rate)), '[]')
-        FROM lmx.tasks t JOIN lmx.calls c ON c.task_id = t.id JOIN lmx.pools own ON own.id = t.pool_id
-        WHERE t.state = 'leased' AND t.worker_id IS NOT NULL AND p.id IN (own.id, own.shared_id)
-          AND c.charged_at IS NOT NULL) AS flying
+                   f.charged_at, f.charged, f.charged_at + f.heard_s * p.clock_rate)), '[]')
+        FROM flying f
+        WHERE p.id IN (f.id, f.shared_id) AND f.charged_at
+            <= extract(epoch FROM p.clock_origin)::float8
+               + extract(epoch FROM clock.now - p.clock_origin)::float8 * p.clock_rate
+               - (SELECT coalesce(min(coalesce((l ->> 'period_s')::float8, 60)), 0)
+                  FROM jsonb_array_elements(p.limits) l)) AS flying
 FROM lmx.pools p, clock
 WHERE p.id = ANY(%(ids)s::integer[])
 ORDER BY (SELECT min(w.rank) FROM waiting w WHERE w.pool_id = p.id) NULLS LAST, p.id
