@@ -4,10 +4,12 @@ import json
 
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
+from lmx.workflows.operations import encode
 from lmx.workflows.pools import PoolSpec, place_calls, put_pool
 from lmx.workflows.providers.catalog import load_catalog
 from lmx.workflows.providers.pricing import load_prices
 from lmx.workflows.providers.publishing import publish
+from lmx.workflows.sql import statement
 from tests.support.command import Lmx
 
 RPM = {"name": "requests/min", "of": "requests", "kind": "bucket", "limit": 1000}
@@ -69,3 +71,17 @@ def test_a_prompt_goes_to_a_cloud_model_by_its_name(database: Database, lmx: Lmx
     refused = lmx("enqueue", "--model", "claude-haiku-5-5", "--budget", "0.0000001", "Count.")
     assert refused.code == 3
     assert lmx("enqueue", "--model", "nobody", "Count.").code == 2
+
+
+def test_a_call_that_waits_for_money_says_so_and_until_when(database: Database, lmx: Lmx) -> None:
+    catalog = load_catalog()
+    with database.connect() as conn:
+        publish(conn, catalog, catalog.accounts[:1], load_prices())
+    task = lmx("enqueue", "--model", "claude-haiku-5-5", "Count.").out.strip()
+    reason = "$4.99 spent and $0.00 held of $5.00 a day; until 2030-01-01 00:00 UTC"
+    put_off = {"task": int(task), "until": 1_893_456_000, "reason": reason}
+    with database.connect() as conn:
+        conn.execute(statement("defer_calls"), {"calls": encode([put_off])})
+    assert f"waiting: {reason}" in lmx("show", task).out
+    limits = lmx("limits")
+    assert f"1 call of anthropic/default/haiku waits for money: {reason}" in limits.err

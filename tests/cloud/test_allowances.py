@@ -1,7 +1,8 @@
 """Allowances of accounts, days and months: held at the claim, settled once, never overspent."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -255,3 +256,21 @@ def test_units_other_than_dollars_are_held_and_settled_alike(pools: Pools) -> No
     spent = {view.unit: view.spent for view in list_allowances(pools.conn)}
     assert spent == {"tokens": 110, "seconds": 7}
     assert exact(pools)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("per", ["day", "month"])
+def test_a_period_begins_and_ends_at_midnight_of_its_zone(
+    pools: Pools, zone: str, per: str
+) -> None:
+    allow(pools, "1", zone=zone, per=per)
+    pools.call(pools.pool("haiku", hourly(100)), 1, usd=CENT)
+    pools.claim()
+    view = only(pools)
+    assert view.starts_at is not None
+    assert view.ends_at is not None
+    here = [at.astimezone(ZoneInfo(zone)) for at in (view.starts_at, view.ends_at)]
+    assert {at.time() for at in here} == {time(0, 0)}
+    assert view.starts_at <= datetime.now(UTC) < view.ends_at
+    first, next_ = (at.date() for at in here)
+    assert next_ == first + timedelta(days=1) if per == "day" else (first.day, next_.day) == (1, 1)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from lmx.workflows import control
+from lmx.workflows.allowances.audit import check_allowances
+from lmx.workflows.allowances.rules import allowance, set_allowance
 from lmx.workflows.budgets import check_budgets
 from lmx.workflows.client import Client
 from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
@@ -93,6 +95,8 @@ def test_a_kill_in_the_middle_of_64_calls_charges_and_repeats_these_and_no_other
     client: Client, workers: Workers, rehearsed: Rehearsed
 ) -> None:
     worker_of(CLAUDE, client.database, workers.folder, rehearsed.url)
+    with client.database.connect() as conn:
+        set_allowance(conn, allowance("1000"))
 
     def start() -> WorkerProcess:
         return workers.start("anthropic", ANTHROPIC_API_KEY=KEY)
@@ -119,9 +123,13 @@ def test_a_kill_in_the_middle_of_64_calls_charges_and_repeats_these_and_no_other
     times = {prompt: sum(f'"{prompt}"' in body for body in asked) for prompt in prompts}
     assert times == dict.fromkeys(done, 1) | dict.fromkeys(flying, 2)
     with client.database.connect() as conn:
-        charged = conn.execute("SELECT task_id, reason FROM lmx.charges").fetchall()
+        ledger = "SELECT task_id, reason FROM lmx.{}"
+        charged = conn.execute(ledger.format("charges")).fetchall()
+        of_the_day = conn.execute(ledger.format("allowance_charges")).fetchall()
     once, twice = [(task, "settled") for task in done.values()], list(flying.values())
     assert sorted(charged) == sorted(
         once + [(task, reason) for task in twice for reason in ("settled", "unknown")]
     )
+    assert sorted(of_the_day) == sorted(charged)
     assert check_budgets(client.database) == []
+    assert check_allowances(client.database) == []

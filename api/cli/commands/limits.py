@@ -35,8 +35,13 @@ def limits(
     print_table(columns, [row for view in found for row in _rows(view)])
     for view in found:
         if view.deferred:
-            calls = "1 call of" if view.deferred == 1 else f"{view.deferred} calls of"
-            note(f"{calls} {view.name} wait for money: {view.deferred_for}")
+            one = view.deferred == 1
+            calls = (
+                f"1 call of {view.name} waits"
+                if one
+                else f"{view.deferred} calls of {view.name} wait"
+            )
+            note(f"{calls} for money: {view.deferred_for}")
     if not found:
         note(_NONE)
 
