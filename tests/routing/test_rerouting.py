@@ -8,6 +8,7 @@ import pytest
 from lmx.workflows import operations
 from lmx.workflows.allowances.rules import Allowance, set_allowance
 from lmx.workflows.budgets import check_budgets
+from lmx.workflows.control import retry
 from lmx.workflows.operations import Operation, encode
 from lmx.workflows.providers.planning import placed
 from lmx.workflows.routing import rerouting
@@ -84,6 +85,16 @@ def test_a_call_that_began_or_ended_stays(two: Routes) -> None:
     assert two.reroute() == 0
     due = two.hands.value("SELECT count(*) FROM lmx.decisions WHERE again_at IS NOT NULL")
     assert due == 0, "it is never looked at again"
+
+
+def test_a_dead_letter_that_is_put_back_may_go_elsewhere(two: Routes) -> None:
+    task = two.ask()
+    two.hands.fail(two.take("anthropic"))
+    assert two.reroute() == 0
+    two.break_(HAIKU)
+    retry(two.hands.database, task)
+    assert reroute_due(two.conn) == 1
+    assert two.where(task)[1] == FLASH
 
 
 def test_a_queue_without_a_worker_is_left(two: Routes) -> None:
