@@ -53,6 +53,7 @@ def submit_by_route(
             sampling=sampling,
             priority=common["priority"],
             budget=common["budget"] or {},
+            within=common["timeout"],
         )
         decision = planning.explain(opened.connection, asked, opened.settings.home)
         if explain:

@@ -123,6 +123,18 @@ def test_contradictions_and_unknown_routes_are_refused(routes: Routes) -> None:
     assert routes.hands.value("SELECT count(*) FROM lmx.tasks") == 0
 
 
+def test_what_may_wait_goes_in_a_batch_for_half_the_price_and_stays_there(routes: Routes) -> None:
+    routes.rules(TWO)
+    routes.break_(HAIKU)
+    task = routes.ask(when="cheap", timeout=200_000)
+    assert routes.where(task)[1] == f"{HAIKU}:batch", "a batch waits for no minute's limit"
+    half, full = routes.decisions(task)[0].cost, routes.decisions(routes.ask("patient"))[0].cost
+    assert half < 0.6 * full
+    assert routes.reroute() == 0
+    with pytest.raises(Refused, match="until its deadline"):
+        routes.ask(when="cheap", timeout=60)
+
+
 def test_outcomes_stand_beside_decisions(routes: Routes) -> None:
     routes.rules(TWO)
     task = routes.ask()

@@ -47,9 +47,9 @@ class Features:
 
     Sizes are of its text: `prompt_bytes`, and about as many tokens as `prompt_tokens`. `max_tokens`
     and `n_ctx` (the context of a local model) are 0 where the caller does not say. The switches
-    tell what a model must be able to do. `budget_usd` is what the call may cost at the most,
-    `cost_usd` the least that any model could cost for it at the worst, both in dollars; None where
-    there is no budget, or no such model.
+    tell what a model must be able to do; a `cheap` call may wait for a batch. `budget_usd` is what
+    the call may cost at the most, `cost_usd` the least that any model could cost for it at the
+    worst, both in dollars; None where there is no budget, or no such model.
     """
 
     route: str = DEFAULT_ROUTE
@@ -69,6 +69,7 @@ class Features:
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     in_run: bool = False
+    cheap: bool = False
     budget_usd: float | None = None
     cost_usd: float | None = None
 
@@ -100,6 +101,7 @@ def features_of(
     priority: int,
     budget: int | None,
     in_run: bool = False,
+    cheap: bool = False,
 ) -> Features:
     """The features of a checked call, whose budget is in nano-dollars."""
     size = bytes_of(call)
@@ -121,6 +123,7 @@ def features_of(
         labels=dict(ask.labels),
         priority=priority,
         in_run=in_run,
+        cheap=cheap,
         budget_usd=None if budget is None else budget / 1e9,
     )
 

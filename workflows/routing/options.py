@@ -18,6 +18,7 @@ from lmx.workflows.models import Model, list_models, refuse_oversized
 from lmx.workflows.money import price
 from lmx.workflows.names import GPU
 from lmx.workflows.pools import SHARED, PoolNow, pools_now
+from lmx.workflows.providers.batching import of_batches
 from lmx.workflows.providers.planning import default_output, longest_s, worst_cost
 from lmx.workflows.providers.publishing import PublishedModel, published_models
 from lmx.workflows.routing.decide import Option
@@ -49,26 +50,39 @@ class Survey:
 
     def options(self, features: Features) -> list[Option]:
         """Every option for a call with these features."""
-        cloud = [
-            self._there(features, known, pool, ahead)
-            for known in self.published
-            for pool, ahead in self.pools
-            if (pool.provider, pool.model_group) == (known.model.provider, known.model.group)
-        ]
+        groups = {(pool.provider, pool.model_group) for pool, _ in self.pools}
+        cloud = []
+        for known in self.published:
+            model = known.model
+            batches = (model.provider, of_batches(model.group))
+            batched = features.cheap and batches in groups
+            group = batches if batched else (model.provider, model.group)
+            cloud += [
+                self._there(features, known, pool, ahead, batched=batched)
+                for pool, ahead in self.pools
+                if (pool.provider, pool.model_group) == group
+            ]
         return cloud + [self._here(features, *known) for known in self.local]
 
     def _there(
-        self, features: Features, known: PublishedModel, row: PoolNow, ahead: Ahead
+        self,
+        features: Features,
+        known: PublishedModel,
+        row: PoolNow,
+        ahead: Ahead,
+        *,
+        batched: bool,
     ) -> Option:
         model = known.model
         wanted = features.max_tokens or default_output(model.max_output)
         try:
-            cost, refused = worst_cost(known, features.prompt_bytes, wanted), None
+            cost = worst_cost(known, features.prompt_bytes, wanted, batched=batched)
+            refused = None
         except LmxError as error:  # no price is known: a model of the user's own
             cost, refused = 0, error.message
         bounds = {"requests": 1, "input_tokens": features.prompt_tokens}
         bounds |= {"output_tokens": wanted, "usd": cost, "seconds": longest_s(wanted)}
-        wait = self._wait(row, ahead, bounds)
+        wait = None if batched else self._wait(row, ahead, bounds)
         long_window = crowded(row.pool, row.now)
         return Option(
             model=model.id,

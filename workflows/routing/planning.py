@@ -77,6 +77,7 @@ class Asked:
             priority=self.priority,
             budget=self.budget.get(USD),
             in_run=self.run is not None,
+            cheap=check_when(self.when),
         )
 
 
@@ -120,12 +121,11 @@ def route_call(
     """Choose a model by the rules of `home` (LMX_HOME) and plan the call for it."""
     features = asked.features(call := asked.checked())
     rules = load_rules(home or load_settings().home)
-    cheap = check_when(asked.when)
     options = survey(conn, n_ctx=features.n_ctx).options(features)
 
     def plan(option: Option) -> PlannedCall:
         planned = place_call(
-            conn, call, option.model, asked.max_tokens, option.pool_id, cheap=cheap
+            conn, call, option.model, asked.max_tokens, option.pool_id, cheap=features.cheap
         )
         if planned.batched:
             refuse_hurried(asked.within)
@@ -136,7 +136,7 @@ def route_call(
     said = {**call, "max_tokens": asked.max_tokens, "ask": asdict(asked.ask())}
     said = said if asked.when is None else {**said, "when": asked.when}
     row = row_of(decision) | {"cost": planned.worst_case}
-    if planned.batched:
+    if features.cheap:
         row["again_in"] = None  # it may wait for a day where it is
     return replace(planned, decision=row, asked=said), decision
 

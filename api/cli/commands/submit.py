@@ -215,7 +215,7 @@ def enqueue(
     with session() as opened:
         if by_route is not None:
             words = {"prompt": text} if raw else {"messages": turns or _turns(text, system)}
-            asked = {**by_route, **words, "max_tokens": max_tokens}
+            asked = {**by_route, **words, "max_tokens": max_tokens, "when": when}
             queued = submit_by_route(
                 opened, asked, sampling, common, explain=explain, as_json=as_json
             )
