@@ -27,9 +27,12 @@ class World:
     host_bytes: int
     spill_bytes: int
 
+    @property
+    def all_models(self) -> list[str]:
+        return [*self.models, *([self.large] if self.large else [])]
+
     def questions(self, seed: int) -> list[Question]:
-        models = [*self.models, *([self.large] if self.large else [])]
-        return make_questions([Path(model) for model in models], seed)
+        return make_questions([Path(model) for model in self.all_models], seed)
 
     def engine(self, spill_dir: Path) -> dict[str, Any]:
         """Options of an engine under test."""
