@@ -29,6 +29,7 @@ from benchmarks.server import Server
 from lmx.workers.cloud.answer import Answer
 from lmx.workers.cloud.intake import CloudIntake
 from lmx.workers.cloud.outcome import answered
+from lmx.workflows.allowances.rules import allowance, set_allowance
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.migrate import upgrade
 from lmx.workflows.lease import Lease
@@ -72,7 +73,8 @@ SELECT id, pool_id, 'm', %(costs)s FROM made
 
 @dataclass(frozen=True)
 class Trial:
-    """What is measured: so many pools, worker processes, and calls at once in each."""
+    """What is measured: so many pools, worker processes, and calls at once in each; `allowance`:
+    all calls are paid out of one day's allowance, too."""
 
     name: str
     pools: int
@@ -80,6 +82,7 @@ class Trial:
     workers: int
     slots: int
     goal: int | None = None
+    allowance: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,9 @@ TRIALS = (
     Trial("16 pools of windows, in batches", _POOLS, "windows", 2, 64, goal=1000),
     Trial("one hot pool, in batches", 1, "buckets", 2, 64, goal=500),
     Trial("one hot pool of windows, in batches", 1, "windows", 2, 64, goal=500),
+    Trial("16 pools under an allowance, in batches", _POOLS, "buckets", 2, 64, allowance=True),
     Trial("16 pools, one by one", _POOLS, "buckets", 4, 1),
+    Trial("16 pools under an allowance, one by one", _POOLS, "buckets", 4, 1, allowance=True),
     Trial("one hot pool, one by one", 1, "buckets", 4, 1),
 )
 
@@ -132,6 +137,9 @@ def _fill(conn: psycopg.Connection[Any], trial: Trial, backlog: int) -> None:
     limits = _LIMITS[trial.limits]
     specs = [PoolSpec(_QUEUE, "bench", "default", f"g{n}", limits) for n in range(trial.pools)]
     pools = [put_pool(conn, spec) for spec in specs]
+    if trial.allowance:
+        set_allowance(conn, allowance("1_000_000_000", unit="calls"))
+        set_allowance(conn, allowance("9000000000"))
     given = {"pools": pools, "count": len(pools), "calls": backlog}
     conn.execute(_TASKS, {**given, "usd": _COSTS["usd"], "costs": json.dumps(_COSTS)})
     conn.execute("UPDATE lmx.tasks SET root_id = id")
@@ -151,7 +159,11 @@ def _check(conn: psycopg.Connection[Any], acquired: int) -> None:
 
 def _race(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]:
     """Start the workers together; each tells what it has done."""
+    # Lock the pools, read them, decide and write, commit: each waits for the server once. So do the
+    # lock and the read of an allowance.
+    each = 6 if trial.allowance else 4
     arguments = ["--worker", dsn, "--slots", str(trial.slots), "--seconds", str(seconds)]
+    arguments += ["--each", str(each)]
     command = [sys.executable, "-m", "benchmarks.claim_limits", *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     workers = [subprocess.Popen(command, text=True, **pipes) for _ in range(trial.workers)]
@@ -193,8 +205,9 @@ class _Silent:
         raise error
 
 
-def work(dsn: str, slots: int, seconds: float) -> None:
-    """Claim, end what was claimed together with the next claim, until the time is over."""
+def work(dsn: str, slots: int, seconds: float, each: int) -> None:
+    """Claim, end what was claimed together with the next claim, until the time is over; a claim
+    makes `each` round trips."""
     database = Database(dsn)
     worker = Registration(database, name=_QUEUE, queues=(_QUEUE,), heartbeat_s=60, lease_s=600)
     worker.start()
@@ -212,7 +225,7 @@ def work(dsn: str, slots: int, seconds: float) -> None:
             for lease in demand.leases:
                 intake.place(lease.task_id)
             acquired += len(demand.leases)
-            trips += 4  # lock, read, decide and write, commit: each waits for the server once
+            trips += each
             if not demand.leases and not ended:
                 break
         spent = time.perf_counter() - start
@@ -253,9 +266,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="trials whose name contains this")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--slots", type=int, default=64, help=argparse.SUPPRESS)
+    parser.add_argument("--each", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
-        work(asked.worker, asked.slots, asked.seconds)
+        work(asked.worker, asked.slots, asked.seconds, asked.each)
         return 0
     with Server() as server:
         trials = [trial for trial in TRIALS if asked.only in trial.name]
