@@ -8,6 +8,7 @@ from typing import Any, Final
 from lmx.api.rehearsal.account import Refusal, ServedPool, meters_of
 from lmx.api.rehearsal.clock import Clock
 from lmx.api.rehearsal.faults import Faults
+from lmx.api.rehearsal.tools import FREE, Form
 
 #: Letters of one token, for this provider.
 _LETTERS: Final = 4
@@ -42,12 +43,19 @@ class ServedModel:
 
 @dataclass(slots=True)
 class Asked:
-    """A request as every wire has it."""
+    """A request as every wire has it. `extra` are the tokens of its images and files."""
 
     model: str
     text: str
     max_tokens: int
     key: str
+    extra: int = 0
+    form: Form = FREE
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it is."""
+        return count_tokens(self.text) + self.extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Answering:
     output_tokens: int
     fault: str | None = None
     produced: int = 0
+    form: Form = FREE
 
 
 @dataclass(slots=True)
@@ -108,13 +117,13 @@ class FaithfulProvider:
         """A whole answer, which no limit is asked for; it is not billed. Raises Rejected."""
         answering = self._answering(*self._understood(asked), asked, None)
         answering.produced = answering.output_tokens
-        return answering, _words(answering.output_tokens)
+        return answering, _piece(answering, 0, answering.output_tokens)
 
     def _understood(self, asked: Asked) -> tuple[ServedModel, int]:
         model = self.models.get(asked.model)
         if model is None:
             raise Rejected("unknown_model", f"model: {asked.model}")
-        tokens = count_tokens(asked.text)
+        tokens = asked.tokens
         if tokens > self.context:
             raise Rejected("too_long", f"prompt is too long: {tokens} tokens > {self.context}")
         return model, tokens
@@ -125,7 +134,9 @@ class FaithfulProvider:
         longest = max(1, int(asked.max_tokens * model.pace.longest))
         shortest = max(1, int(asked.max_tokens * model.pace.shortest))
         length = self._random.randint(min(shortest, longest), longest)
-        return Answering(model, tokens, length, fault)
+        if asked.form.text is not None:
+            length = count_tokens(asked.form.text)
+        return Answering(model, tokens, length, fault, form=asked.form)
 
     async def produce(self, answering: Answering) -> AsyncIterator[str]:
         """The pieces of the answer, each at its time; they are counted and billed as they come."""
@@ -142,7 +153,7 @@ class FaithfulProvider:
             nano += -(-count * model.output_nano // 1_000_000)
             pool.produced(self.clock.now(), count, nano)
             nano = 0
-            yield _words(count)
+            yield _piece(answering, answering.produced - count, count)
 
     def told(self) -> dict[str, Any]:
         """All counts, and the time on the provider's clock."""
@@ -180,6 +191,13 @@ def build(
         models[name] = ServedModel(name, row["pool"], Pace(**pace), *nano_price(name))
     admins = set(profile.get("admin_keys", ()))
     return FaithfulProvider(clock, set(profile["keys"]), models, pools, admin_keys=admins)
+
+
+def _piece(answering: Answering, start: int, tokens: int) -> str:
+    """So many tokens of an answer, from that one on."""
+    if answering.form.text is None:
+        return _words(tokens)
+    return answering.form.text[start * _LETTERS : (start + tokens) * _LETTERS]
 
 
 def _words(tokens: int) -> str:

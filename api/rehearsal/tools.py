@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 _SAMPLES: Final[Mapping[str, Any]] = {
@@ -11,6 +12,35 @@ _SAMPLES: Final[Mapping[str, Any]] = {
     "boolean": True,
     "null": None,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an answer must look: `text` instead of any words, as the arguments of `tool` if it has
+    one; whether the model shows what it thinks."""
+
+    text: str | None = None
+    tool: str | None = None
+    thinks: bool = False
+
+
+#: Any words.
+FREE: Final = Form()
+
+
+def form_of(
+    tools: Sequence[tuple[str, Any]], *, must: bool, name: str | None, turn: int, schema: Any
+) -> Form:
+    """The form that a request asks for.
+
+    `tools` are names with the schemas of their arguments. One that `must` be called is the one
+    called `name`, or else each in its `turn`, and at last the last.
+    """
+    if must and tools:
+        in_turn = tools[min(turn, len(tools) - 1)]
+        chosen = next((one for one in tools if one[0] == name), in_turn)
+        return Form(json.dumps(sample(chosen[1] or {"type": "object"})), chosen[0])
+    return Form(None if schema is None else json.dumps(sample(schema)))
 
 
 def sample(schema: Any) -> Any:
@@ -30,14 +60,3 @@ def sample(schema: Any) -> Any:
     if kind == "array":
         return [sample(schema.get("items"))] * int(schema.get("minItems", 1))
     return _SAMPLES.get(str(kind), "stone")
-
-
-def chosen(tools: Sequence[tuple[str, Any]], name: str | None) -> tuple[str, str] | None:
-    """The call of a tool that must be called: its name and arguments in JSON.
-
-    `tools` are names with the schemas of their arguments; `name` picks one, else the first.
-    """
-    for known, schema in tools:
-        if name in (None, known):
-            return known, json.dumps(sample(schema or {"type": "object"}))
-    return None

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected, count_tokens
+from lmx.api.rehearsal.media import Weights, weighed
+from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected
 from lmx.api.rehearsal.streaming import bearer, pieces, stream, whole
+from lmx.api.rehearsal.tools import Form, form_of
 
 #: Status, error type and error code of everything that can be refused.
 ERRORS: Final[dict[str, tuple[int, str, str | None]]] = {
@@ -25,6 +29,9 @@ ERRORS: Final[dict[str, tuple[int, str, str | None]]] = {
     "overloaded": (529, "overloaded_error", None),
     "server_error": (500, "api_error", None),
 }
+_WEIGHTS: Final = Weights(image=1_600, page=2_300, unseen=1_600)
+_THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
+_IDS: Final = count(1)
 _HEADERS: Final = {
     "requests/min": "requests",
     "input tokens/min": "input-tokens",
@@ -66,7 +73,7 @@ class _Wire:
 
     async def count(self, request: Request) -> Response:
         body = json.loads(await request.body())
-        return JSONResponse({"input_tokens": count_tokens(_text_of(body))})
+        return JSONResponse({"input_tokens": asked_of({"max_tokens": 1, **body}, "").tokens})
 
     async def rate_limits(self, request: Request) -> Response:
         key = request.headers.get("x-api-key") or bearer(request)
@@ -113,17 +120,25 @@ class _Wire:
 
     async def _events(self, answering: Answering) -> AsyncIterator[bytes]:
         yield _event("message_start", {"message": message_of(answering, None)})
-        block = {"type": "text", "text": ""}
-        yield _event("content_block_start", {"index": 0, "content_block": block})
+        if answering.form.thinks:
+            yield _thought()
+        place = int(answering.form.thinks)
+        tool = answering.form.tool
+        block: dict[str, Any] = {"type": "text", "text": ""}
+        if tool is not None:
+            block = {"type": "tool_use", "id": f"toolu_{next(_IDS)}", "name": tool, "input": {}}
+        yield _event("content_block_start", {"index": place, "content_block": block})
         yield _event("ping", {})
         async for piece in pieces(self._provider, answering):
             delta = {"type": "text_delta", "text": piece}
-            yield _event("content_block_delta", {"index": 0, "delta": delta})
+            if tool is not None:
+                delta = {"type": "input_json_delta", "partial_json": piece}
+            yield _event("content_block_delta", {"index": place, "delta": delta})
         if answering.fault == "midstream":
             error = {"type": "overloaded_error", "message": "Overloaded (on demand)"}
             yield _event("error", {"error": error})
             return
-        yield _event("content_block_stop", {"index": 0})
+        yield _event("content_block_stop", {"index": place})
         stop = {"stop_reason": _stop(answering), "stop_sequence": None}
         usage = {"output_tokens": answering.produced}
         yield _event("message_delta", {"delta": stop, "usage": usage})
@@ -132,26 +147,65 @@ class _Wire:
 
 def asked_of(body: dict[str, Any], key: str) -> Asked:
     """What a request's body asks."""
-    return Asked(str(body["model"]), _text_of(body), int(body["max_tokens"]), key)
+    said, extra = weighed([body.get("system"), body["messages"]], _WEIGHTS)
+    text = json.dumps([*said, body.get("tools")])
+    return Asked(str(body["model"]), text, int(body["max_tokens"]), key, extra, _form_of(body))
 
 
-def _text_of(body: dict[str, Any]) -> str:
-    """All text of a request: the system prompt, messages, tools."""
-    return json.dumps([body.get("system"), body["messages"], body.get("tools")])
+def _form_of(body: dict[str, Any]) -> Form:
+    """Raises ValueError where thinking is on and an earlier call came without its own."""
+    thinking = (body.get("thinking") or {}).get("type", "disabled")
+    calls = [m for m in body["messages"] if m["role"] == "assistant" and _kinds(m) & {"tool_use"}]
+    if thinking == "enabled" and any(not _kinds(call) & _THOUGHTS for call in calls[-1:]):
+        raise ValueError("a message with tool_use must begin with its thinking block")
+    choice = body.get("tool_choice") or {}
+    form = form_of(
+        [(tool["name"], tool.get("input_schema")) for tool in body.get("tools") or ()],
+        must=choice.get("type") in ("any", "tool"),
+        name=choice.get("name"),
+        turn=len(calls),
+        schema=((body.get("output_config") or {}).get("format") or {}).get("schema"),
+    )
+    return replace(form, thinks=thinking != "disabled")
+
+
+def _kinds(message: dict[str, Any]) -> set[str]:
+    content = message["content"]
+    return set() if isinstance(content, str) else {block["type"] for block in content}
+
+
+def _thought() -> bytes:
+    """A block of thinking, whole."""
+    block = {"type": "thinking", "thinking": "", "signature": ""}
+    return b"".join(
+        _event(kind, {"index": 0, **data})
+        for kind, data in (
+            ("content_block_start", {"content_block": block}),
+            ("content_block_delta", {"delta": {"type": "thinking_delta", "thinking": "Hm."}}),
+            ("content_block_delta", {"delta": {"type": "signature_delta", "signature": "c2ln"}}),
+            ("content_block_stop", {}),
+        )
+    )
 
 
 def _stop(answering: Answering) -> str:
-    return "refusal" if answering.fault == "refused" else "end_turn"
+    if answering.fault == "refused":
+        return "refusal"
+    return "end_turn" if answering.form.tool is None else "tool_use"
 
 
 def message_of(answering: Answering, text: str | None) -> dict[str, Any]:
     """A message, whole or (without text) as it begins."""
+    content: list[dict[str, Any]] = [] if text is None else [{"type": "text", "text": text}]
+    if text is not None and (name := answering.form.tool) is not None:
+        used = {"id": f"toolu_{next(_IDS)}", "name": name, "input": json.loads(text)}
+        content = [{"type": "tool_use", **used}]
     return {
         "id": "msg_rehearsal",
         "type": "message",
         "role": "assistant",
         "model": answering.model.name,
-        "content": [] if text is None else [{"type": "text", "text": text}],
+        "content": content,
         "stop_reason": None if text is None else _stop(answering),
         "stop_sequence": None,
         "usage": {"input_tokens": answering.input_tokens, "output_tokens": answering.produced or 1},

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected, count_tokens
+from lmx.api.rehearsal.media import Weights, weighed
+from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected
 from lmx.api.rehearsal.streaming import pieces, stream, whole
+from lmx.api.rehearsal.tools import Form, form_of
 
 ERRORS: Final = {
     "unauthorized": (400, "INVALID_ARGUMENT"),
@@ -23,6 +26,9 @@ ERRORS: Final = {
     "overloaded": (503, "UNAVAILABLE"),
     "server_error": (500, "INTERNAL"),
 }
+_WEIGHTS: Final = Weights(image=1_090, page=560, unseen=1_090)
+#: What is the caller's own beneath these keys.
+_VERBATIM: Final = frozenset(("parametersJsonSchema", "responseJsonSchema", "args", "response"))
 #: The ids of Google's quotas, by our names of the limits.
 _QUOTAS: Final = {
     "requests/min": "GenerateRequestsPerMinutePerProjectPerModel",
@@ -52,7 +58,7 @@ class _Wire:
         except (ValueError, KeyError, TypeError) as error:
             return error_of("invalid", f"the request cannot be read: {error!r}", [])
         if verb == "countTokens":
-            return JSONResponse({"totalTokens": count_tokens(asked.text)})
+            return JSONResponse({"totalTokens": asked.tokens})
         try:
             answering = self._provider.admit(asked)
         except Rejected as rejected:
@@ -75,17 +81,59 @@ class _Wire:
 
 def asked_of(model: str, body: dict[str, Any], key: str) -> Asked:
     """What a request's body asks."""
+    body = _in_camels(body)
     settings = body.get("generationConfig") or {}
-    text = json.dumps([body.get("systemInstruction"), body["contents"], body.get("tools")])
-    return Asked(model, text, int(settings.get("maxOutputTokens", 1024)), key)
+    said, extra = weighed([body.get("systemInstruction"), body["contents"]], _WEIGHTS)
+    text = json.dumps([*said, body.get("tools")])
+    form = _form_of(model, body, settings)
+    return Asked(model, text, int(settings.get("maxOutputTokens", 1024)), key, extra, form)
+
+
+def _form_of(model: str, body: dict[str, Any], settings: dict[str, Any]) -> Form:
+    """Raises ValueError for an earlier call without its signature, as Gemini 3 does."""
+    turns = [[p for p in t.get("parts", ()) if "functionCall" in p] for t in body["contents"]]
+    calls = [turn for turn in turns if turn]
+    if not model.startswith("gemini-2") and any("thoughtSignature" not in c[0] for c in calls):
+        raise ValueError("a functionCall is missing its thoughtSignature")
+    offered = [tool.get("functionDeclarations", ()) for tool in body.get("tools") or ()]
+    calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
+    form = form_of(
+        [(tool["name"], tool.get("parametersJsonSchema")) for some in offered for tool in some],
+        must=calling.get("mode") == "ANY",
+        name=next(iter(calling.get("allowedFunctionNames") or ()), None),
+        turn=len(calls),
+        schema=settings.get("responseJsonSchema"),
+    )
+    thinks = (settings.get("thinkingConfig") or {}).get("includeThoughts")
+    return replace(form, thinks=bool(thinks))
+
+
+def _in_camels(value: Any) -> Any:
+    """A request whose keys are as documented; those of protocol buffers are taken, too."""
+    if isinstance(value, list):
+        return [_in_camels(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        _camel(name): one if _camel(name) in _VERBATIM else _in_camels(one)
+        for name, one in value.items()
+    }
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
 
 
 def response_of(answering: Answering, text: str, *, last: bool) -> dict[str, Any]:
-    """A response, or the next piece of one."""
-    candidate: dict[str, Any] = {
-        "content": {"role": "model", "parts": [{"text": text}]},
-        "index": 0,
-    }
+    """A response, or the next piece of one. A call of a tool comes whole, at the end."""
+    parts: list[dict[str, Any]] = [{"text": text}]
+    if (name := answering.form.tool) is not None:
+        call = {"name": name, "args": json.loads(answering.form.text or "{}")}
+        parts = [{"functionCall": call, "thoughtSignature": "c2ln"}] if last else [{"text": ""}]
+    if answering.form.thinks:
+        parts = [{"text": "Hm.", "thought": True}, *parts]
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
     if last:
         candidate["finishReason"] = "SAFETY" if answering.fault == "refused" else "STOP"
     return {

@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lmx.api.rehearsal.media import Weights, weighed
 from lmx.api.rehearsal.provider import Answering, Asked, FaithfulProvider, Rejected
 from lmx.api.rehearsal.streaming import bearer, pieces, stream, whole
+from lmx.api.rehearsal.tools import Form, form_of
 
 _ERRORS: Final = {
     "unauthorized": (401, "invalid_api_key"),
@@ -22,6 +24,8 @@ _ERRORS: Final = {
     "overloaded": (503, "overloaded"),
     "server_error": (500, "server_error"),
 }
+
+_WEIGHTS: Final = Weights(image=1_100, page=2_000, unseen=1_100)
 
 
 def routes(provider: FaithfulProvider) -> list[Route]:
@@ -51,13 +55,23 @@ class _Wire:
         if body.get("stream"):
             return stream(self._events(answering), {"x-request-id": "req_rehearsal"})
         text = await whole(self._provider, answering)
-        message = {"role": "assistant", "content": text}
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if (name := answering.form.tool) is not None:
+            wished: dict[str, Any] = {"id": f"call_{answering.input_tokens}", "type": "function"}
+            wished["function"] = {"name": name, "arguments": text}
+            message = {"role": "assistant", "content": None, "tool_calls": [wished]}
         choice = {"index": 0, "message": message, "finish_reason": _finish(answering)}
         return JSONResponse({**_head(answering), "choices": [choice], "usage": _usage(answering)})
 
     async def _events(self, answering: Answering) -> AsyncIterator[bytes]:
+        named = False
         async for piece in pieces(self._provider, answering):
-            delta = {"role": "assistant", "content": piece}
+            delta: dict[str, Any] = {"role": "assistant", "content": piece}
+            if (name := answering.form.tool) is not None:
+                function = {"name": "" if named else name, "arguments": piece}
+                wished = {"index": 0, "id": f"call_{answering.input_tokens}", "type": "function"}
+                delta = {"role": "assistant", "tool_calls": [{**wished, "function": function}]}
+                named = True
             yield _event(answering, [{"index": 0, "delta": delta, "finish_reason": None}])
         if answering.fault == "midstream":
             yield b'data: {"error": {"message": "overloaded (on demand)", "code": 503}}\n\n'
@@ -70,8 +84,23 @@ class _Wire:
 
 def _asked(body: dict[str, Any], key: str) -> Asked:
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or 1024
-    text = json.dumps([body["messages"], body.get("tools")])
-    return Asked(str(body["model"]), text, int(limit), key)
+    said, extra = weighed(body["messages"], _WEIGHTS)
+    text = json.dumps([said, body.get("tools")])
+    return Asked(str(body["model"]), text, int(limit), key, extra, _form_of(body))
+
+
+def _form_of(body: dict[str, Any]) -> Form:
+    choice = body.get("tool_choice")
+    named = choice["function"]["name"] if isinstance(choice, dict) else None
+    tools = [tool["function"] for tool in body.get("tools") or ()]
+    form = (body.get("response_format") or {}).get("json_schema") or {}
+    return form_of(
+        [(tool["name"], tool.get("parameters")) for tool in tools],
+        must=choice == "required" or named is not None,
+        name=named,
+        turn=sum(bool(message.get("tool_calls")) for message in body["messages"]),
+        schema=form.get("schema"),
+    )
 
 
 def _head(answering: Answering) -> dict[str, Any]:
@@ -84,7 +113,9 @@ def _head(answering: Answering) -> dict[str, Any]:
 
 
 def _finish(answering: Answering) -> str:
-    return "content_filter" if answering.fault == "refused" else "stop"
+    if answering.fault == "refused":
+        return "content_filter"
+    return "stop" if answering.form.tool is None else "tool_calls"
 
 
 def _usage(answering: Answering) -> dict[str, int]:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from lmx.workers.process import WorkerProcess
+from lmx.workflows import library
 from lmx.workflows.attachments.store import list_files
 from lmx.workflows.client import Client
 from lmx.workflows.config import Settings
 from lmx.workflows.coordinators import Context
 from lmx.workflows.registry import coordinator
-from tests.support.clouds import CLOUDS, Cloud, running, worker_of
+from tests.support.clouds import CLOUDS, Cloud, running, settings_of, worker_of
 from tests.support.command import Lmx
 from tests.support.media import pdf, png
 from tests.support.rehearsed import Rehearsed
@@ -172,6 +173,35 @@ def test_thinking_and_a_schema_reach_the_provider(
     assert list(kept["properties"]) == ["z", "a"], "the order of a schema is kept"
 
 
+def test_a_tool_is_called_and_its_result_given_back(
+    client: Client, rehearsed: Rehearsed, served: Cloud
+) -> None:
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "How is Bern?"}]
+    call = {"model": served.model, "tools": TOOLS, "thinking": 2048, "max_tokens": 4000}
+    first = client.result(client.generate(messages=asked, tool_choice="required", **call), 20)
+    assert first["finish_reason"] == "tool_calls"
+    (wish,) = first["tool_calls"]
+    assert wish["function"] == {"name": "weather", "arguments": '{"city": "stone"}'}
+    said = {"role": "assistant", "content": first["text"], **kept(first)}
+    result = {"role": "tool", "tool_call_id": wish["id"], "content": "sunny"}
+    second = client.result(client.generate(messages=[*asked, said, result], **call), 20)
+    assert second["finish_reason"] == "stop"
+    body = json.dumps(rehearsed.requests()[-1])
+    signed = {"anthropic": '"signature": "c2ln"', "gemini": '"thoughtSignature": "c2ln"'}
+    assert signed.get(served.provider, "sunny") in body
+    if served.provider != "openai":
+        assert second["reasoning"].startswith("Hm.")
+
+
+def kept(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: answer[name] for name in ("tool_calls", "thinking_blocks") if name in answer}
+
+
+def test_the_answer_to_a_schema_is_json(client: Client, served: Cloud) -> None:
+    task = client.generate(model=served.model, prompt="Where?", json_schema=WEATHER, max_tokens=99)
+    assert json.loads(client.result(task, 20)["text"]) == {"city": "stone"}
+
+
 @coordinator
 def looks_at(ctx: Context, image: str) -> str:
     """Show an image to a model."""
@@ -198,11 +228,25 @@ def test_a_coordinator_shows_a_file_of_its_own(
         assert [file.tasks for file in list_files(conn)] == [1]
 
 
+def test_an_agent_in_the_cloud_leads_by_tool_calls(
+    client: Client, rehearsed: Rehearsed, tmp_path: Path
+) -> None:
+    library.load()
+    claude = CLOUDS["anthropic"]
+    minds = WorkerProcess(Settings(home=tmp_path, poll_s=0.2), client.database, "coordinator", 2)
+    with ExitStack() as stack:
+        stack.enter_context(running(minds))
+        home = tmp_path / "home"
+        stack.enter_context(running(worker_of(claude, client.database, home, rehearsed.url)))
+        run = client.submit("agent", "Find out", claude.model, budget={"usd": 1_000_000_000})
+        assert client.result(run, timeout=30) == {"answer": "stone", "turns": 2}
+
+
 def test_the_command_line_attaches_images_and_documents(
     client: Client, lmx: Lmx, rehearsed: Rehearsed, tmp_path: Path
 ) -> None:
     claude = CLOUDS["anthropic"]
-    worker_of(claude, client.database, tmp_path / "home", rehearsed.url)
+    settings_of(claude, client.database, tmp_path / "home", rehearsed.url)
     (tmp_path / "notes.txt").write_text("a note")
     (tmp_path / "a.bin").write_bytes(pdf(2))
     (tmp_path / "b.png").write_bytes(png())

@@ -13,7 +13,7 @@ from lmx.workflows.budgets import check_budgets
 from lmx.workflows.client import Client
 from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
 from lmx.workflows.pools import list_pools
-from tests.support.clouds import CLOUDS, running, worker_of
+from tests.support.clouds import CLOUDS, running, settings_of, worker_of
 from tests.support.eventually import eventually
 from tests.support.rehearsed import HAIKU, KEY, Rehearsed
 from tests.support.workers import WorkerProcess, Workers
@@ -24,7 +24,7 @@ CLAUDE = CLOUDS["anthropic"]
 
 @pytest.fixture
 def worker(client: Client, rehearsed: Rehearsed, tmp_path: Path) -> Any:
-    """A worker that has published its models, and does not serve yet."""
+    """A worker that does not serve yet."""
     return worker_of(CLAUDE, client.database, tmp_path, rehearsed.url)
 
 
@@ -78,7 +78,10 @@ def test_a_call_cancelled_in_the_middle_ends_its_request_and_is_charged_what_it_
     assert check_budgets(client.database) == []
 
 
-def test_a_call_that_cannot_be_meant_is_refused_at_submission(client: Client, worker: Any) -> None:
+def test_a_call_that_cannot_be_meant_is_refused_at_submission(
+    client: Client, tmp_path: Path
+) -> None:
+    settings_of(CLAUDE, client.database, tmp_path, "http://127.0.0.1:9")
     with pytest.raises(NotFound):
         client.generate(model="claude-haiku-9", prompt="Count.")
     with pytest.raises(InvalidInput, match="answers with at most"):
@@ -94,7 +97,7 @@ def test_a_call_that_cannot_be_meant_is_refused_at_submission(client: Client, wo
 def test_a_kill_in_the_middle_of_64_calls_charges_and_repeats_these_and_no_other(
     client: Client, workers: Workers, rehearsed: Rehearsed
 ) -> None:
-    worker_of(CLAUDE, client.database, workers.folder, rehearsed.url)
+    settings_of(CLAUDE, client.database, workers.folder, rehearsed.url)
     with client.database.connect() as conn:
         set_allowance(conn, allowance("1000"))
 

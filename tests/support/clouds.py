@@ -4,12 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmx.workers.cloud.launch import accounts_of, cloud_process
 from lmx.workers.process import WorkerProcess
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.providers.catalog import load_catalog
+from lmx.workflows.providers.pricing import load_prices
+from lmx.workflows.providers.publishing import publish
 from tests.support.rehearsed import FLASH, HAIKU, KEY
 
 _PRICES = """
@@ -45,7 +48,7 @@ CLOUDS = {
 }
 
 
-def worker_of(
+def settings_of(
     cloud: Cloud,
     database: Database,
     home: Path,
@@ -53,8 +56,8 @@ def worker_of(
     *,
     key: str = KEY,
     silence_s: float = 60.0,
-) -> WorkerProcess:
-    """A worker that has published its models, and does not serve yet."""
+) -> Settings:
+    """The settings of a home with the provider's account, whose models are published."""
     home.mkdir(exist_ok=True)
     (home / "providers.toml").write_text(_account(cloud, url, silence_s))
     (home / "prices.toml").write_text(_PRICES)
@@ -62,6 +65,15 @@ def worker_of(
     keys.touch(mode=0o600)
     keys.write_text(f'[{cloud.provider}]\n{cloud.key_table} = "{key}"\n')
     settings = Settings(home=home, poll_s=0.2, lease_s=30.0, shutdown_grace_s=0.1)
+    catalog = load_catalog(home)
+    with database.connect() as conn:
+        publish(conn, catalog, accounts_of(catalog, cloud.queue), load_prices(home))
+    return settings
+
+
+def worker_of(cloud: Cloud, database: Database, home: Path, url: str, **how: Any) -> WorkerProcess:
+    """A worker that does not serve yet; it must be run. `how`: as for `settings_of`."""
+    settings = settings_of(cloud, database, home, url, **how)
     accounts = accounts_of(load_catalog(home), cloud.queue)
     return cloud_process(settings, database, cloud.queue, accounts)
 
