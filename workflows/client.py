@@ -7,13 +7,12 @@ print(client.result(task, timeout=60))
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import psycopg
 
 from lmx.workflows import generation
-from lmx.workflows.attachments.store import attach
 from lmx.workflows.database.callers import CallerConnection, driver_connection
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.failures import failure_of
@@ -21,19 +20,15 @@ from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.generation import PlannedCall, Terms
-from lmx.workflows.insertion import existing, insert, row_of
+from lmx.workflows.insertion import add_task, existing, insert, row_of
 from lmx.workflows.names import EMBED, GENERATE
 from lmx.workflows.operations import encode
-from lmx.workflows.pools import place_calls
-from lmx.workflows.providers.planning import placed
 from lmx.workflows.routing.planning import Asked, plan_asked
-from lmx.workflows.routing.records import record
 from lmx.workflows.submission import (
     Budgets,
     Options,
     RunOptions,
     TaskOptions,
-    budget_rows,
     call_input,
     check_key,
     encode_input,
@@ -269,7 +264,6 @@ class Client:
         budget = options.budget or {}
         generation.refuse_unaffordable(call, budget)
         terms = call.terms(budget.keys())
-        options = options.last() if terms.last else options
         return self._submit(name, call.input, options, key, terms, connection)
 
     def _submit(
@@ -286,30 +280,7 @@ class Client:
         encoded = encode_input(body)
         with self._use(connection) as conn, self._whole(conn, terms):
             target = self._targets.find(conn, name, options.queue)
-            row = row_of(target, options)
-            row["input"] = encoded
-            row["key"] = key
-            if row["time_limit_ms"] is None and terms.time_limit:
-                row["time_limit_ms"] = int(terms.time_limit * 1000)
-            row["hash"] = _request(name, encoded, options, terms) if key else None
-            if target.role == "coordinator" or options.budget:
-                row["role"] = target.role
-                row["nesting"] = options.nesting
-                row["weight"] = options.weight
-                row["budgets"] = encode(budget_rows(options.budget, terms.reserve, lost=terms.lost))
-                added = insert(conn, "submit_run", row, target.queue, key)
-            else:
-                row["message"] = None
-                added = insert(conn, "enqueue", row, target.queue, key)
-            if added is None:
-                return existing(conn, str(key), row["hash"])
-            if terms.placement is not None:
-                place_calls(conn, [placed({"id": added[0]}, terms.placement)])
-            if terms.files:
-                attach(conn, int(added[0]), terms.files)
-            if terms.decision is not None:
-                record(conn, [{"id": added[0], **terms.decision}])
-            return int(added[0])
+            return add_task(conn, target, encoded, options, key, terms)
 
     @contextlib.contextmanager
     def _whole(self, conn: psycopg.Connection[Any], terms: Terms) -> Iterator[None]:
@@ -331,10 +302,3 @@ class Client:
                 yield driver_connection(connection)
         except psycopg.Error as error:
             raise failure_of(error, self.database.place) or error from error
-
-
-def _request(name: str, encoded: str, options: Options, terms: Terms) -> bytes:
-    """Identify a request; one that a route has placed is what was asked, not where it went."""
-    if terms.asked is None:
-        return request_hash(name, encoded, options)
-    return request_hash(name, encode_input(terms.asked), replace(options, queue=None))

@@ -1,13 +1,66 @@
 """Runs the enqueue statements, and tells a repeated submission from a conflicting one."""
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
+from lmx.workflows.attachments.store import attach
 from lmx.workflows.errors import Conflict
+from lmx.workflows.generation import Terms
+from lmx.workflows.operations import encode
+from lmx.workflows.pools import place_calls
+from lmx.workflows.providers.planning import placed
+from lmx.workflows.routing.records import record
 from lmx.workflows.sql import statement
-from lmx.workflows.submission import Options
+from lmx.workflows.submission import Options, budget_rows, encode_input, request_hash
 from lmx.workflows.targets import Target
+
+
+def add_task(
+    conn: psycopg.Connection[Any],
+    target: Target,
+    encoded: str,
+    options: Options,
+    key: str | None,
+    terms: Terms,
+) -> int:
+    """Queue one task with all that belongs to it, and return its id, or that of its key's first.
+
+    Part of the caller's transaction where `terms` have more than a task. Raises Conflict.
+    """
+    row = row_of(target, options.last() if terms.last else options)
+    row["input"] = encoded
+    row["key"] = key
+    if row["time_limit_ms"] is None and terms.time_limit:
+        row["time_limit_ms"] = int(terms.time_limit * 1000)
+    row["hash"] = _request(target.name, encoded, options, terms) if key else None
+    if target.role == "coordinator" or options.budget:
+        row["role"] = target.role
+        row["nesting"] = options.nesting
+        row["weight"] = options.weight
+        row["budgets"] = encode(budget_rows(options.budget, terms.reserve, lost=terms.lost))
+        added = insert(conn, "submit_run", row, target.queue, key)
+    else:
+        row["message"] = None
+        added = insert(conn, "enqueue", row, target.queue, key)
+    if added is None:
+        return existing(conn, str(key), row["hash"])
+    task_id = int(added[0])
+    if terms.placement is not None:
+        place_calls(conn, [placed({"id": task_id}, terms.placement)])
+    if terms.files:
+        attach(conn, task_id, terms.files)
+    if terms.decision is not None:
+        record(conn, [{"id": task_id, **terms.decision}])
+    return task_id
+
+
+def _request(name: str, encoded: str, options: Options, terms: Terms) -> bytes:
+    """Identify a request; one that a route has placed is what was asked, not where it went."""
+    if terms.asked is None:
+        return request_hash(name, encoded, options)
+    return request_hash(name, encode_input(terms.asked), replace(options, queue=None))
 
 
 def row_of(target: Target, options: Options) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import psycopg
 
-from lmx.workflows.errors import ConfigError, NotFound
+from lmx.workflows.errors import ConfigError, InvalidInput, NotFound
 from lmx.workflows.names import COORDINATORS, DEFAULT
 from lmx.workflows.operations import encode
 
@@ -240,3 +240,13 @@ def publish(conn: psycopg.Connection[Any]) -> None:
             " doc = excluded.doc, parameters = excluded.parameters, seen_at = now()",
             [rows],
         )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name under which a function is registered. Raises InvalidInput."""
+    for known in registered():
+        if known.fn is function:
+            return known.name
+    raise InvalidInput(
+        f"{getattr(function, '__qualname__', function)} is neither a @worker nor a @coordinator"
+    )

@@ -14,7 +14,7 @@ from lmx.workflows.client import Client
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import InvalidInput, TaskFailed
-from lmx.workflows.library.agent import parse
+from lmx.workflows.library.agent import agent, parse
 from lmx.workflows.models import Model, add_model, remove_model
 from lmx.workflows.names import COORDINATORS, GENERATE, GPU
 from lmx.workflows.views import get_tree
@@ -118,6 +118,38 @@ def test_a_model_that_breaks_the_protocol_is_told_so(run_agent: Run) -> None:
 def test_a_model_that_never_answers_ends_after_its_turns(run_agent: Run) -> None:
     with pytest.raises(TaskFailed, match="no answer within 3 turns"):
         run_agent(lambda _: '{"spawn": [{"prompt": "again"}]}')
+
+
+class Recorded:
+    """A context whose model asks for one worker and then answers; it keeps what was asked of it."""
+
+    task_id = 1
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def generate(self, **call: Any) -> dict[str, Any]:
+        self.calls.append(call)
+        return call
+
+    def gather(self, *children: Mapping[str, Any], **_: Any) -> list[dict[str, Any]]:
+        led = sum(call["key"] == "lead" for call in self.calls)
+        says = '{"spawn": [{"prompt": "go"}]}' if led == 1 else '{"answer": "done"}'
+        return [{"text": says} for _ in children]
+
+
+def test_a_route_may_choose_the_models_of_a_lead_and_of_its_workers() -> None:
+    ctx: Any = Recorded()
+    assert agent(ctx, "Find out", route="execute", worker_route="bulk")["answer"] == "done"
+    routes = [(call["key"], call["route"], "model" in call) for call in ctx.calls]
+    assert routes == [
+        ("lead", "execute", False),
+        ("worker", "bulk", False),
+        ("lead", "execute", False),
+    ]
+    for wrong in ({}, {"model": "m", "route": "r"}):
+        with pytest.raises(InvalidInput, match="either a model or a route"):
+            agent(ctx, "Find out", **wrong)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import orjson
 
 from lmx.workflows import models, registry
 from lmx.workflows.attachments.store import keep_files
-from lmx.workflows.coordinators.handles import Child, ChildFailed
+from lmx.workflows.coordinators.handles import Child, ChildFailed, keys_of, raise_failures
 from lmx.workflows.coordinators.history import History
 from lmx.workflows.coordinators.journal import Journal, Port
 from lmx.workflows.coordinators.memory import Memory
@@ -89,7 +89,7 @@ class Context:
         `key` names the child among its siblings (default: the function's name, numbered). `budget`
         is moved out of this coordinator's. The child starts with the next durable call or wait.
         """
-        name = function if isinstance(function, str) else _name_of(function)
+        name = function if isinstance(function, str) else registry.name_of(function)
         target = registry.find(name)
         role = target.role if target else "worker"
         options = Options(
@@ -224,15 +224,15 @@ class Context:
         Raises ChildFailed for the first that did not succeed, naming the others, or BudgetExceeded
         for one that was refused; with `return_exceptions` these stand in the list instead.
         """
-        self._waits.children(_keys_of(children))
+        self._waits.children(keys_of(children))
         results = [self._result(child) for child in children]
         if not return_exceptions:
-            _raise_failures(children, results)
+            raise_failures(children, results)
         return results
 
     def first(self, *children: Child[T]) -> Child[T]:
         """Wait until one of `children` has finished and return it; `gather` gives its result."""
-        key = self._waits.first(_keys_of(children))
+        key = self._waits.first(keys_of(children))
         return next(child for child in children if child.key == key)
 
     def sleep(self, seconds: float) -> None:
@@ -302,34 +302,3 @@ class Context:
             fault = self._verdicts.of(child, record) if child.validate else None
             return record.output if fault is None else fault
         return ChildFailed(child.key, record.id, record.state, record.error)
-
-
-def _raise_failures(children: Sequence[Child[Any]], results: Sequence[Any]) -> None:
-    """Raise the first failure among the results; it names the others."""
-    failed = {
-        child.key: result
-        for child, result in zip(children, results, strict=True)
-        if isinstance(result, ChildFailed | BudgetExceeded)
-    }
-    for key, failure in failed.items():
-        others = [other for other in failed if other != key]
-        raise failure.beside(others) if isinstance(failure, ChildFailed) else failure
-
-
-def _keys_of(children: Sequence[Any]) -> list[str]:
-    for child in children:
-        if not isinstance(child, Child):
-            raise InvalidInput(
-                f"a {type(child).__name__} is no child",
-                hint="give what ctx.spawn or ctx.generate returned, one by one",
-            )
-    return [child.key for child in children]
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    for known in registry.registered():
-        if known.fn is function:
-            return known.name
-    raise InvalidInput(
-        f"{getattr(function, '__qualname__', function)} is neither a @worker nor a @coordinator"
-    )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from lmx.workflows.errors import TaskFailed
+from lmx.workflows.errors import BudgetExceeded, InvalidInput, TaskFailed
 
 #: How many of the other children that failed an error names.
 _NAMED: Final = 8
@@ -60,3 +60,26 @@ def _and_others(keys: Sequence[str]) -> str:
     named = ", ".join(repr(key) for key in keys[:_NAMED])
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     return f" (nor did {len(keys)} of its siblings succeed: {named}{more})"
+
+
+def raise_failures(children: Sequence[Child[Any]], results: Sequence[Any]) -> None:
+    """Raise the first failure among the results; it names the others."""
+    failed = {
+        child.key: result
+        for child, result in zip(children, results, strict=True)
+        if isinstance(result, ChildFailed | BudgetExceeded)
+    }
+    for key, failure in failed.items():
+        others = [other for other in failed if other != key]
+        raise failure.beside(others) if isinstance(failure, ChildFailed) else failure
+
+
+def keys_of(children: Sequence[Any]) -> list[str]:
+    """The keys of children. Raises InvalidInput for what is none."""
+    for child in children:
+        if not isinstance(child, Child):
+            raise InvalidInput(
+                f"a {type(child).__name__} is no child",
+                hint="give what ctx.spawn or ctx.generate returned, one by one",
+            )
+    return [child.key for child in children]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
+from lmx.workflows.call_options import bytes_of
 from lmx.workflows.errors import InvalidInput
-from lmx.workflows.generation import bytes_of
 from lmx.workflows.names import GENERATE
 from lmx.workflows.providers.planning import estimated_tokens
 

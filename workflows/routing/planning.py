@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from lmx.workflows.call_options import check_call
 from lmx.workflows.cheap import check_when, refuse_hurried
 from lmx.workflows.config import load_settings
 from lmx.workflows.errors import InvalidInput, LmxError, Refused
 from lmx.workflows.generation import (
     PlannedCall,
-    check_call,
     place_call,
     plan_call,
     refuse_unaffordable,

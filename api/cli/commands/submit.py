@@ -1,7 +1,7 @@
 """`lmx enqueue`: one task, a call of a model or of a worker function."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,6 @@ from lmx.api.cli.options import (
     Private,
     Timeout,
 )
-
-if TYPE_CHECKING:
-    from lmx.api.cli.session import Session
 
 PANEL = "Work"
 
@@ -160,6 +157,7 @@ def enqueue(
 
     Exit code: 0 queued (with --wait: succeeded), 1 failed, 2 bad input, 3 refused, 4 timed out.
     """
+    from lmx.api.cli.prompts import conversation, model_call, turns_of, with_parts
     from lmx.api.cli.routed import routed_by, submit_by_route
     from lmx.api.cli.session import session
     from lmx.api.cli.textinput import (
@@ -189,7 +187,7 @@ def enqueue(
     _refuse_without_function(input_)
     texts, parts = split_files(file or [], image or [])
     given = bool(prompt or file or image)
-    turns = None if messages is None else _conversation(messages, system, raw=raw, given=given)
+    turns = None if messages is None else conversation(messages, system, raw=raw, given=given)
     text = (
         ""
         if turns is not None
@@ -210,11 +208,11 @@ def enqueue(
         "reasoning_effort": effort,
     }
     sampling = {name: value for name, value in sampling.items() if value is not None}
-    turns = _with_parts(text, system, parts) if parts else turns
+    turns = with_parts(text, system, parts) if parts else turns
     by_route = routed_by(model, route, labels, private=private, explain=explain)
     with session() as opened:
         if by_route is not None:
-            words = {"prompt": text} if raw else {"messages": turns or _turns(text, system)}
+            words = {"prompt": text} if raw else {"messages": turns or turns_of(text, system)}
             asked = {**by_route, **words, "max_tokens": max_tokens, "when": when}
             queued = submit_by_route(
                 opened, asked, sampling, common, explain=explain, as_json=as_json
@@ -222,7 +220,7 @@ def enqueue(
             if queued is not None:
                 answer(opened, queued, wait=wait, timeout=timeout, as_json=as_json)
             return
-        call = _model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
+        call = model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
         if turns is not None:
             call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
         refuse_malformed(opened.connection, call["model"], {**call, **sampling})
@@ -251,8 +249,8 @@ def _function_input(prompt: list[str] | None, text: str | None) -> Any:
 def _options(words: list[str]) -> dict[str, Any]:
     """The options given by --option NAME=VALUE."""
     from lmx.api.cli.textinput import parse_call
+    from lmx.workflows.call_options import OPTIONS
     from lmx.workflows.errors import InvalidInput
-    from lmx.workflows.generation import OPTIONS
 
     rest, named = parse_call(words)
     if rest:
@@ -262,18 +260,6 @@ def _options(words: list[str]) -> dict[str, Any]:
             f"there is no option {unknown[0]!r} of a call", hint=", ".join(sorted(OPTIONS))
         )
     return named
-
-
-def _conversation(messages: str, system: str | None, *, raw: bool, given: bool) -> Any:
-    from lmx.api.cli.textinput import parse_json
-    from lmx.workflows.errors import InvalidInput
-
-    if given or system is not None or raw:
-        raise InvalidInput("give either --messages or a prompt, not both")
-    turns = parse_json(messages, "--messages")
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise InvalidInput("--messages must be a list of objects with role and content")
-    return turns
 
 
 def _refuse_without_function(text: str | None) -> None:
@@ -288,48 +274,3 @@ def _refuse_patience(when: str | None) -> None:
 
     if when is not None:
         raise InvalidInput("--when is for calls of models", hint="leave it out with --function")
-
-
-def _model_call(
-    opened: "Session",
-    name: str | None,
-    text: str,
-    system: str | None,
-    *,
-    raw: bool,
-    max_tokens: int | None,
-    n_ctx: int | None,
-) -> dict[str, Any]:
-    """What `Client.generate` needs for this prompt; refuses what can never fit."""
-    from lmx.api.registration import measure
-    from lmx.workflows.errors import InvalidInput
-    from lmx.workflows.generation import default_max_tokens
-    from lmx.workflows.models import choose_model, refuse_oversized
-    from lmx.workflows.providers.publishing import is_cloud_model
-
-    if name is not None and is_cloud_model(opened.connection, name):
-        return {"model": name, "messages": _turns(text, system), "max_tokens": max_tokens}
-    model = choose_model(opened.connection, name)
-    length = n_ctx or model.n_ctx
-    if length not in model.needs:
-        measure(opened.connection, model, length, opened.settings.device)
-        model = choose_model(opened.connection, model.name)
-    refuse_oversized(opened.connection, model, length, opened.settings.vram_cap)
-    limit = max_tokens if max_tokens is not None else default_max_tokens(length)
-    chat = bool(model.info.get("chat_template")) and not raw
-    if system is not None and not chat:
-        raise InvalidInput(f"--system needs a chat template, which {model.name!r} does not have")
-    if not chat:
-        return {"model": model.name, "prompt": text, "max_tokens": limit}
-    return {"model": model.name, "messages": _turns(text, system), "max_tokens": limit}
-
-
-def _with_parts(text: str, system: str | None, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A prompt below its images and files, which models like better than above them."""
-    said = [{"type": "text", "text": text}] if text else []
-    return [*_turns("", system)[:-1], {"role": "user", "content": [*parts, *said]}]
-
-
-def _turns(text: str, system: str | None) -> list[dict[str, str]]:
-    asked = [{"role": "user", "content": text}]
-    return asked if system is None else [{"role": "system", "content": system}, *asked]
