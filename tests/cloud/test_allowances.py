@@ -1,6 +1,7 @@
 """Allowances of accounts, days and months: held at the claim, settled once, never overspent."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from lmx.workflows.allowances.rules import (
 )
 from lmx.workflows.control import cancel
 from lmx.workflows.database.connect import Database
+from lmx.workflows.errors import InvalidInput
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation, apply
 from lmx.workflows.pools import list_pools
@@ -274,3 +276,10 @@ def test_a_period_begins_and_ends_at_midnight_of_its_zone(
     assert view.starts_at <= datetime.now(UTC) < view.ends_at
     first, next_ = (at.date() for at in here)
     assert next_ == first + timedelta(days=1) if per == "day" else (first.day, next_.day) == (1, 1)
+
+
+def test_a_zone_that_the_database_does_not_know_is_refused_when_it_is_set(pools: Pools) -> None:
+    unknown = replace(allowance("1"), zone="Mars/Olympus")
+    with pytest.raises(InvalidInput, match="knows no time zone 'Mars/Olympus'"):
+        set_allowance(pools.conn, unknown)
+    assert list_allowances(pools.conn) == []

@@ -82,9 +82,11 @@ def allowance(
 def set_allowance(conn: psycopg.Connection[Any], given: Allowance) -> None:
     """Set an allowance or change it; calls that wait for it try again at once.
 
-    One that is lowered beneath what is spent and held grants nothing until its next period.
+    One that is lowered beneath what is spent and held grants nothing until its next period. Raises
+    InvalidInput for a time zone that the database does not know.
     """
     with conn.transaction():
+        _check_zone(conn, given.zone)
         row = {
             "scope": given.scope,
             "unit": given.unit,
@@ -95,6 +97,14 @@ def set_allowance(conn: psycopg.Connection[Any], given: Allowance) -> None:
         }
         conn.execute(statement("set_allowance"), row)
         conn.execute(statement("recall_deferred"))
+
+
+def _check_zone(conn: psycopg.Connection[Any], zone: str) -> None:
+    try:
+        conn.execute("SELECT now() AT TIME ZONE %s", [zone])
+    except psycopg.errors.InvalidParameterValue:
+        hint = "write UTC or Europe/Berlin"
+        raise InvalidInput(f"the database knows no time zone {zone!r}", hint=hint) from None
 
 
 def end_allowance(conn: psycopg.Connection[Any], scope: str, unit: str, per: str) -> None:

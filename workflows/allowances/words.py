@@ -1,8 +1,8 @@
 """Allowances as people write and read them."""
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.money import USD, format_usd, parse_usd
@@ -41,4 +41,8 @@ def until_text(per: str, zone: str, ends_at: float | None) -> str:
     """When a period ends, in its own zone: "; until 2026-11-22 00:00 UTC"."""
     if per == "total" or ends_at is None:
         return "; until it is raised"
-    return f"; until {datetime.fromtimestamp(ends_at, ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}"
+    try:
+        here: tzinfo = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # set on a machine that knows more zones
+        here = UTC
+    return f"; until {datetime.fromtimestamp(ends_at, here):%Y-%m-%d %H:%M %Z}"

@@ -37,11 +37,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from lmx.workflows.allowances.rules import FILE, Allowance, allowance
-from lmx.workflows.allowances.words import UNITS
-from lmx.workflows.errors import ConfigError, InvalidInput, NotFound
+from lmx.workflows.allowances.rules import Allowance
+from lmx.workflows.errors import ConfigError, NotFound
 from lmx.workflows.pools import EPOCH, SHARED, PoolSpec
 from lmx.workflows.providers import toml
+from lmx.workflows.providers.allowed import read_allowance
 from lmx.workflows.providers.batching import BatchTerms, batch_terms, of_batches
 from lmx.workflows.providers.tiers import limits_of
 
@@ -218,7 +218,7 @@ def load_catalog(home: Path | None = None) -> Catalog:
             accounts.append(read_account({"provider": provider}, source))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
-    allowances = [_allowance(row, source) for row in toml.rows(table, "budget", source)]
+    allowances = [read_allowance(row, source) for row in toml.rows(table, "budget", source)]
     return Catalog({model.id: model for model in models}, accounts, tiers, allowances)
 
 
@@ -231,7 +231,7 @@ def _refuse_twins(accounts: Sequence[Account], source: str) -> None:
 
 def read_account(row: Mapping[str, Any], source: str) -> Account:
     """An account as providers.toml writes it. Raises ConfigError, naming `source`."""
-    _known(row, _ACCOUNT_KEYS, source, "account")
+    toml.refuse_unknown(row, _ACCOUNT_KEYS, source, "account")
     provider = row.get("provider")
     if provider not in PROVIDERS:
         raise ConfigError(f"{source}: an account's provider is one of {', '.join(PROVIDERS)}")
@@ -273,7 +273,7 @@ def _silence(value: Any, source: str) -> float:
 
 
 def _model(row: Mapping[str, Any], source: str) -> CloudModel:
-    _known(row, _MODEL_KEYS, source, "model")
+    toml.refuse_unknown(row, _MODEL_KEYS, source, "model")
     try:
         return CloudModel(
             id=str(row["id"]),
@@ -285,21 +285,3 @@ def _model(row: Mapping[str, Any], source: str) -> CloudModel:
         )
     except KeyError as error:
         raise ConfigError(f"{source}: a model needs {error.args[0]}") from None
-
-
-def _allowance(row: Mapping[str, Any], source: str) -> Allowance:
-    _known(row, {"per", "account", "zone", *UNITS}, source, "budget")
-    named = [unit for unit in UNITS if unit in row]
-    if len(named) != 1:
-        raise ConfigError(f"{source}: a budget has one amount: {', '.join(UNITS)}")
-    options = {key: str(row[key]) for key in ("per", "account", "zone") if key in row}
-    try:
-        return allowance(str(row[named[0]]), unit=named[0], origin=FILE, **options)
-    except InvalidInput as error:
-        raise ConfigError(f"{source}: a budget: {error}") from None
-
-
-def _known(row: Mapping[str, Any], known: set[str], source: str, what: str) -> None:
-    if unknown := set(row) - known:
-        names = ", ".join(sorted(known))
-        raise ConfigError(f"{source}: unknown key {min(unknown)!r} of an {what}; known: {names}")

@@ -1,6 +1,7 @@
 """Reads tables shipped with lmx or written by its user; every error is one line with the file."""
 
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,13 @@ def rows(table: dict[str, Any], key: str, source: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise ConfigError(f"{source}: write them as [[{key}]] tables")
     return found
+
+
+def refuse_unknown(row: Mapping[str, Any], known: set[str], source: str, what: str) -> None:
+    """Raise ConfigError for a key that a table of this kind does not have."""
+    if unknown := set(row) - known:
+        names = ", ".join(sorted(known))
+        article = "an" if what[0] in "aeiou" else "a"
+        raise ConfigError(
+            f"{source}: unknown key {min(unknown)!r} of {article} {what}; known: {names}"
+        )

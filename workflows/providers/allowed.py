@@ -1,0 +1,24 @@
+"""What may be spent, as the [[budget]] tables of providers.toml say it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmx.workflows.allowances.rules import FILE, Allowance, allowance
+from lmx.workflows.allowances.words import UNITS
+from lmx.workflows.errors import ConfigError, InvalidInput
+from lmx.workflows.providers import toml
+
+_OPTIONS = ("per", "account", "zone")
+
+
+def read_allowance(row: Mapping[str, Any], source: str) -> Allowance:
+    """The allowance of one table. Raises ConfigError, one line naming `source`."""
+    toml.refuse_unknown(row, {*_OPTIONS, *UNITS}, source, "budget")
+    named = [unit for unit in UNITS if unit in row]
+    if len(named) != 1:
+        raise ConfigError(f"{source}: a budget has one amount: {', '.join(UNITS)}")
+    options = {key: str(row[key]) for key in _OPTIONS if key in row}
+    try:
+        return allowance(str(row[named[0]]), unit=named[0], origin=FILE, **options)
+    except InvalidInput as error:
+        raise ConfigError(f"{source}: a budget: {error}") from None
