@@ -116,6 +116,15 @@ def test_a_call_moves_to_a_local_model_and_out_of_all_pools(routes: Routes) -> N
     assert routes.take("gpu").input["n_ctx"] == 512
 
 
+def test_a_decision_that_cannot_be_understood_holds_up_no_other(two: Routes) -> None:
+    odd, task = two.ask(), two.ask()
+    two.conn.execute("UPDATE lmx.decisions SET terms = '{\"x\": 1}' WHERE task_id = %s", [odd])
+    two.break_(HAIKU)
+    assert two.reroute() == 1
+    assert (two.where(odd)[1], two.where(task)[1]) == (HAIKU, FLASH)
+    assert two.reroute() == 0
+
+
 def test_a_claim_that_is_on_its_way_wins(two: Routes) -> None:
     task = two.ask()
     two.break_(HAIKU)

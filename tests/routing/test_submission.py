@@ -57,6 +57,12 @@ def test_a_pool_whose_answers_are_rejected_is_avoided_by_every_rule(routes: Rout
     assert routes.where(named)[1] == HAIKU
 
 
+def test_a_paused_queue_is_avoided(routes: Routes) -> None:
+    routes.rules(TWO)
+    routes.conn.execute("UPDATE lmx.queues SET paused = true WHERE name = 'anthropic'")
+    assert routes.where(routes.ask("patient"))[1] == FLASH
+
+
 def test_a_backlog_diverts_before_it_grows(routes: Routes) -> None:
     routes.rules(TWO)
     pools = [routes.where(routes.ask())[1] for _ in range(60)]

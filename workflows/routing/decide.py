@@ -129,7 +129,7 @@ def choose(features: Features, rule: Rule, options: Sequence[Option], version: s
 def soft_reason(option: Option, terms: Terms) -> str | None:
     """Why an option should be passed over for now, by a rule's terms; None: it need not be."""
     if not option.attended:
-        return "no worker for it"
+        return "no worker serves its queue now"
     if option.rejected:
         return option.rejected
     if not terms.divert:

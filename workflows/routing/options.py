@@ -209,8 +209,9 @@ def _period(place: int, view: AllowanceView, now: float) -> Period:
 
 def _gpu_worker(conn: Connection) -> bool:
     row = conn.execute(
-        "SELECT EXISTS (SELECT FROM lmx.workers WHERE stopped_at IS NULL AND %s = ANY(queues)"
-        " AND expires_at > (SELECT clock_timestamp()))",
-        [GPU],
+        "SELECT EXISTS (SELECT FROM lmx.workers WHERE stopped_at IS NULL AND %(gpu)s = ANY(queues)"
+        " AND expires_at > (SELECT clock_timestamp()))"
+        " AND NOT EXISTS (SELECT FROM lmx.queues WHERE name = %(gpu)s AND paused)",
+        {"gpu": GPU},
     ).fetchone()
     return bool(row and row[0])

@@ -23,10 +23,8 @@ from lmx.workflows.routing.rules import Rules
 Connection = psycopg.Connection[Any]
 
 _LOGGED: Final = """
-SELECT o.task_id, o.at, o.route, o.rule, o.model, o.worst_case, o.features, o.candidates,
-       (SELECT l.spent FROM lmx.decision_outcomes l
-        WHERE l.task_id = o.task_id AND l.last AND l.model = o.model) AS spent,
-       o.prompt_tokens, o.completion_tokens
+SELECT o.task_id, o.at, o.route, o.rule, o.model, o.features, o.candidates,
+       CASE WHEN o.last THEN o.spent END, o.prompt_tokens, o.completion_tokens
 FROM lmx.decision_outcomes o
 WHERE o.reason = 'submitted' AND o.at >= clock_timestamp() - make_interval(secs => %(since)s)
 ORDER BY o.id
@@ -69,8 +67,8 @@ class Replayed:
 def replay(conn: Connection, rules: Rules, since_s: float) -> Iterable[Replayed]:
     """Replay the calls that routes have placed in the last `since_s` seconds over other rules."""
     known_now = survey(conn)
-    rows = conn.execute(_LOGGED, {"since": since_s}).fetchall()
-    for task, at, route, rule, model, _, features, candidates, spent, read, written in rows:
+    rows = conn.cursor().stream(_LOGGED, {"since": since_s})
+    for task, at, route, rule, model, features, candidates, spent, read, written in rows:
         known = read_features(features)
         options = _as_then(known_now.options(known), candidates)
         try:

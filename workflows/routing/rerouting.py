@@ -5,6 +5,7 @@ is looked at anew. A move is one transaction: queue, pool, what the call may use
 holds of its budget, the new decision. A call that is claimed meanwhile stays where it is.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -25,6 +26,7 @@ from lmx.workflows.routing.records import LOOK_AGAIN_S, record, row_of
 from lmx.workflows.routing.rules import Rule, Terms
 from lmx.workflows.sql import statement
 
+log = logging.getLogger("lmx.routing")
 Connection = psycopg.Connection[Any]
 
 #: Calls looked at in one round, and seconds after which a round ends.
@@ -72,14 +74,30 @@ def reroute_due(conn: Connection, most: int = MOST) -> int:
     conn.execute(statement("rest_decisions"), {"least": LOOK_AGAIN_S}, prepare=True)
     moved, end = 0, monotonic() + WITHIN_S
     for _ in range(most):
-        with conn.transaction():
-            row = conn.execute(statement("due_decision"), {"lock": _LOCK}, prepare=True).fetchone()
-            if row is None:
-                break
-            moved += _review(conn, Waiting(*row))
+        seen = _next(conn)
+        if seen is None:
+            break
+        moved += seen
         if monotonic() > end:
             break
     return moved
+
+
+def _next(conn: Connection) -> bool | None:
+    """Look at the call that is due for longest; whether it moved, None if none is due."""
+    row = None
+    try:
+        with conn.transaction():
+            row = conn.execute(statement("due_decision"), {"lock": _LOCK}, prepare=True).fetchone()
+            return None if row is None else _review(conn, Waiting(*row))
+    except psycopg.Error:
+        raise
+    except Exception:  # one that cannot be understood must not keep the others waiting
+        if row is None:
+            raise
+        log.exception("the decision %s cannot be looked at; its call stays where it is", row[0])
+        conn.execute("UPDATE lmx.decisions SET again_at = NULL WHERE id = %s", [row[0]])
+        return False
 
 
 def _any_due(conn: Connection) -> bool:
