@@ -6,6 +6,7 @@ import pytest
 
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
+from lmx.workflows.pools import PoolSpec, put_pool
 from tests.support.command import Lmx
 from tests.support.hands import Hands, spawning
 
@@ -27,6 +28,14 @@ def test_an_allowance_is_set_shown_changed_and_ended(database: Database, lmx: Lm
     assert lmx("budget", "unset").code == 0
     assert "there is no allowance of usd a day" in lmx("budget", "unset").err
     assert len(lmx("budget").out.splitlines()) == 1
+
+
+def test_a_name_that_no_account_has_is_pointed_out(database: Database, lmx: Lmx) -> None:
+    with database.connect() as conn:
+        put_pool(conn, PoolSpec("anthropic", "anthropic", "default", "haiku", []))
+    assert "no worker" not in lmx("budget", "set", "1", "--account", "anthropic/default").err
+    mistyped = lmx("budget", "set", "1", "--account", "anthropic/defualt").err
+    assert "no worker has served anthropic/defualt yet; served are anthropic/default" in mistyped
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_the_file_sets_what_groups_share_and_what_may_be_spent(tmp_path: Path) -
         ('per = "day"', "a budget has one amount"),
         ('usd = "1"\ntokens = 5', "a budget has one amount"),
         ('usd = "1"\nper = "week"', "'week' is no period"),
+        ('usd = "1"\naccount = "anthropic/defualt"', "a budget is for no account"),
         ('euro = "1"', "unknown key 'euro'"),
     ],
 )

@@ -158,6 +158,12 @@ def list_allowances(conn: psycopg.Connection[Any]) -> list[AllowanceView]:
     return [AllowanceView(*row) for row in conn.execute(_VIEW).fetchall()]
 
 
+def accounts_served(conn: psycopg.Connection[Any]) -> list[str]:
+    """The accounts (`provider/name`) that some worker has served."""
+    rows = conn.execute("SELECT DISTINCT provider || '/' || account FROM lmx.pools ORDER BY 1")
+    return [row[0] for row in rows]
+
+
 def never_fits(
     conn: psycopg.Connection[Any], account: str, amounts: Mapping[str, int]
 ) -> Allowance | None:

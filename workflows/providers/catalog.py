@@ -106,6 +106,11 @@ class Account:
     silence_s: float = SILENCE_S
 
     @property
+    def full_name(self) -> str:
+        """How people call it: `anthropic/default`."""
+        return f"{self.provider}/{self.name}"
+
+    @property
     def queue(self) -> str:
         """The queue of the worker that serves this account."""
         return f"openai-{self.name}" if self.provider == "openai" else self.provider
@@ -113,7 +118,7 @@ class Account:
     @property
     def batch_queue(self) -> str:
         """The queue in which calls wait to be put into batches."""
-        return of_batches(f"{self.provider}/{self.name}")
+        return of_batches(self.full_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,7 @@ class Catalog:
         tiers = self.tiers.get("batches", {}).get(account.provider, {})
         if account.tier not in tiers:
             return None
-        source = f"account {account.provider}/{account.name}, batches"
+        source = f"account {account.full_name}, batches"
         return batch_terms({**tiers[account.tier], **account.batches}, source)
 
     def batch_pool(self, account: Account, model: CloudModel) -> PoolSpec:
@@ -188,7 +193,7 @@ class Catalog:
 
     def limits(self, account: Account, group: str) -> list[dict[str, Any]]:
         """What the account says of a model group, or else its tier. Raises ConfigError."""
-        source = f"account {account.provider}/{account.name}"
+        source = f"account {account.full_name}"
         if group in account.limits:
             return limits_of(account.provider, account.limits[group], f"{source}, {group}")
         if account.provider == "openai":
@@ -218,7 +223,8 @@ def load_catalog(home: Path | None = None) -> Catalog:
             accounts.append(read_account({"provider": provider}, source))
     models += [model for account in accounts for model in account.models]
     tiers = {key: value for key, value in toml.shipped("limits.toml").items() if key != "version"}
-    allowances = [read_allowance(row, source) for row in toml.rows(table, "budget", source)]
+    names = {account.full_name for account in accounts}
+    allowances = [read_allowance(row, names, source) for row in toml.rows(table, "budget", source)]
     return Catalog({model.id: model for model in models}, accounts, tiers, allowances)
 
 

@@ -47,7 +47,7 @@ def read_key(account: Account, home: Path, environ: Mapping[str, str] | None = N
     if account.key_env:
         places.insert(0, account.key_env)
     raise ConfigError(
-        f"there is no key for the account {account.provider}/{account.name}",
+        f"there is no key for the account {account.full_name}",
         hint=f"set {' or '.join(places)}",
     )
 
@@ -98,5 +98,5 @@ def _from_file(account: Account, home: Path) -> str | None:
     table = toml.own(home, _FILE).get(account.provider, {})
     text = table.get(account.name) if isinstance(table, dict) else None
     if text is not None and not isinstance(text, str):
-        raise ConfigError(f"{path}: the key of {account.provider}/{account.name} is no text")
+        raise ConfigError(f"{path}: the key of {account.full_name} is no text")
     return text.strip() if text else None

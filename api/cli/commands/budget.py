@@ -111,12 +111,16 @@ def set_(
     """
     from lmx.api.cli.output import note
     from lmx.api.cli.session import session
-    from lmx.workflows.allowances.rules import allowance, set_allowance
+    from lmx.workflows.allowances.rules import accounts_served, allowance, set_allowance
 
     given = allowance(amount, unit=unit, per=per, account=account, zone=zone)
     with session() as opened, opened.database.connect() as conn:
         set_allowance(conn, given)
+        served = accounts_served(conn)
     note(f"calls may spend {given}")
+    if account is not None and account not in served:
+        known = f"; served are {', '.join(served)}" if served else ""
+        note(f"but no worker has served {account} yet{known}")
 
 
 @budget.command(epilog=examples("lmx budget unset", "lmx budget unset --account gemini/default"))
