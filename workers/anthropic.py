@@ -16,7 +16,7 @@ from anthropic.lib.streaming import AsyncMessageStream
 from anthropic.types import Message, Usage
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.headers import told_by_anthropic
 from lmx.workers.cloud.provider import Progress
 from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
@@ -126,7 +126,7 @@ class Anthropic:
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, RuntimeError, AssertionError) as error:  # what the SDK cannot read
-            raise ProviderError(Failure.MALFORMED, str(error)) from None
+            raise by_provider(Failure.MALFORMED, str(error)) from None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -139,26 +139,33 @@ def explained(error: anthropic.APIError) -> ProviderError:
         return broken(error)
     if isinstance(error, anthropic.APIStatusError):
         return _refusal(error)
-    return ProviderError(Failure.MALFORMED, str(error))
+    return by_provider(Failure.MALFORMED, str(error))
 
 
 def _refusal(error: anthropic.APIStatusError) -> ProviderError:
-    message = str(error)
-    kind = error.type or ""
+    kind, message = error.type or "", _told(error)
     failure = FAILURES.get(kind) or _STATUSES.get(error.status_code)
     if failure is None:
         failure = Failure.SERVER if error.status_code >= 500 else Failure.INVALID
     if failure is Failure.RATE_LIMITED and error.error_code == "enforced_spend_limit_reached":
-        return ProviderError(Failure.SPEND_CAP, message, month=True)
+        return by_provider(Failure.SPEND_CAP, message, month=True)
     if failure is Failure.INVALID and "prompt is too long" in message:
         failure = Failure.TOO_LONG
     headers = error.response.headers
-    return ProviderError(
+    return by_provider(
         failure,
         message,
         retry_after=retry_after(headers),
         told=told_by_anthropic(headers),
     )
+
+
+def _told(error: anthropic.APIStatusError) -> str:
+    """Status, type and message, without the JSON around them."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error")
+    message = inner.get("message") if isinstance(inner, dict) else None
+    return f"{error.status_code} {error.type or ''}: {message}" if message else str(error)
 
 
 def _answer(stream: AsyncMessageStream[None]) -> Answer:

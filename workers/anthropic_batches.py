@@ -16,7 +16,7 @@ from anthropic.types.messages import MessageBatch, MessageBatchIndividualRespons
 from lmx.workers.anthropic import FAILURES, Anthropic, answer_of, explained
 from lmx.workers.cloud.answer import Answer, Question
 from lmx.workers.cloud.batches.wire import Entry, Status
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.transport import broken
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_anthropic import for_anthropic
@@ -85,7 +85,7 @@ class AnthropicBatches(Anthropic):
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError, AttributeError, anthropic.AnthropicError) as error:
-            raise ProviderError(Failure.MALFORMED, str(error)) from None
+            raise by_provider(Failure.MALFORMED, str(error)) from None
 
     def _result(self, line: MessageBatchIndividualResponse) -> Answer | ProviderError:
         result = line.result

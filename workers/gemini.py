@@ -17,7 +17,7 @@ from google import genai
 from google.genai import errors, types
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.provider import Progress
 from lmx.workers.cloud.transport import broken
 from lmx.workers.cloud.words import said
@@ -102,7 +102,7 @@ class Gemini:
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError) as error:  # what the SDK cannot read or write
-            raise ProviderError(Failure.MALFORMED, str(error)) from None
+            raise by_provider(Failure.MALFORMED, str(error)) from None
         return answer_of(question.model, chunks)
 
     async def close(self) -> None:
@@ -116,13 +116,13 @@ def refusal(error: errors.APIError) -> ProviderError:
     failure = FAILURES.get(error.status or "", Failure.SERVER)
     details = list(_details(error.details))
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
-        return ProviderError(Failure.CREDENTIALS, message)
+        return by_provider(Failure.CREDENTIALS, message)
     if failure is Failure.INVALID and "token" in message and "exceed" in message:
         failure = Failure.TOO_LONG
     if failure is not Failure.RATE_LIMITED:
-        return ProviderError(failure, message)
+        return by_provider(failure, message)
     limit, granted = _quota(details)
-    return ProviderError(
+    return by_provider(
         failure, message, limit=limit, granted=granted, retry_after=_retry_after(details, limit)
     )
 

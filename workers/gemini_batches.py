@@ -14,7 +14,7 @@ from google.genai import errors, types
 
 from lmx.workers.cloud.answer import Answer, Question
 from lmx.workers.cloud.batches.wire import Entry, Status
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.transport import broken
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_gemini import config, contents
@@ -123,7 +123,7 @@ class GeminiBatches(Gemini):
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError) as error:  # what the SDK cannot read or write
-            raise ProviderError(Failure.MALFORMED, str(error)) from None
+            raise by_provider(Failure.MALFORMED, str(error)) from None
 
     def _result(self, model: str, response: types.InlinedResponse) -> Answer | ProviderError:
         if response.error is not None:

@@ -13,7 +13,7 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.provider import Progress
 from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
 from lmx.workers.cloud.words import said
@@ -79,7 +79,7 @@ class OpenAICompatible:
         except httpx2.TransportError as error:
             raise broken(error) from None
         except (ValueError, TypeError, AttributeError) as error:  # what the SDK cannot read
-            raise ProviderError(Failure.MALFORMED, str(error)) from None
+            raise by_provider(Failure.MALFORMED, str(error)) from None
         return gathered.answer()
 
     async def close(self) -> None:
@@ -97,7 +97,7 @@ def _explained(error: openai.APIError) -> ProviderError:
     if failure is None and (status is None or status >= 500):
         failure = Failure.OVERLOADED if "overloaded" in message else Failure.SERVER
     headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-    return ProviderError(failure or Failure.INVALID, message, retry_after=retry_after(headers))
+    return by_provider(failure or Failure.INVALID, message, retry_after=retry_after(headers))
 
 
 class _Gathered:

@@ -64,7 +64,8 @@ class Faults:
     def words(self, kind: str, key: str) -> str:
         """What the error of a kind says."""
         says = next((fault.says for fault in self.faults if fault.kind == kind), "")
-        return says.replace("{key}", key) or f"{kind} (on demand)"
+        plain = "prompt is too long" if kind == "too_long" else kind
+        return says.replace("{key}", key) or f"{plain} (on demand)"
 
     def next(self, model: str, among: Collection[str] = KINDS) -> str | None:
         """The kind of failure that this request meets, if any, of those that it can meet."""

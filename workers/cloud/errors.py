@@ -100,3 +100,24 @@ class ProviderError(Exception):
     def meaning(self) -> Meaning:
         """What this failure means."""
         return MEANINGS[self.failure]
+
+
+#: What a failure means in words, before what the provider says of it.
+_SAYS: Final[Mapping[Failure, str]] = {
+    Failure.RATE_LIMITED: "the provider limits the rate",
+    Failure.OVERLOADED: "the provider is overloaded",
+    Failure.SERVER: "the provider has failed",
+    Failure.SPEND_CAP: "the account has spent what it may",
+    Failure.BILLING: "the provider wants to be paid first",
+    Failure.CREDENTIALS: "the provider refuses the key",
+    Failure.INVALID: "the provider refuses the request",
+    Failure.UNKNOWN_MODEL: "the provider knows no such model",
+    Failure.TOO_LONG: "the prompt does not fit the model's context",
+    Failure.REFUSED: "the provider refuses the content",
+    Failure.MALFORMED: "the answer cannot be read",
+}
+
+
+def by_provider(failure: Failure, said: str, **how: Any) -> ProviderError:
+    """A failure that the provider, or its SDK, has `said` something of."""
+    return ProviderError(failure, f"{_SAYS[failure]}: {said}", **how)

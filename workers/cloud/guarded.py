@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from lmx.workers.cloud.answer import Answer, Question
-from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.provider import Progress, Provider
 from lmx.workflows.providers.keys import Key
 
@@ -27,7 +27,7 @@ class Guarded:
         except Exception as error:
             told = self.key.redact(f"{type(error).__name__}: {error}")
             log.warning("the answer of %s cannot be read: %s", question.model, told)
-            raise ProviderError(Failure.MALFORMED, told) from None
+            raise by_provider(Failure.MALFORMED, told) from None
 
     async def close(self) -> None:
         """Close all connections."""

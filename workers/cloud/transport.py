@@ -18,7 +18,7 @@ def broken(error: BaseException, message: str = "") -> ProviderError:
     if isinstance(cause, _NEVER_MADE):
         return ProviderError(Failure.UNREACHABLE, f"the provider cannot be reached: {reason}")
     if isinstance(cause, httpx2.TimeoutException):
-        return ProviderError(Failure.HUNG, "the provider was silent for too long: the call hangs")
+        return ProviderError(Failure.HUNG, "the call hangs: silent for longer than silence_s")
     return ProviderError(Failure.LOST, f"the connection broke: {reason}")
 
 
