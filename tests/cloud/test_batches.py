@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lmx.workflows import faults
 from lmx.workflows.allowances.audit import check_allowances
 from lmx.workflows.allowances.rules import Allowance, set_allowance
 from lmx.workflows.budgets import check_budgets
@@ -170,6 +171,71 @@ def test_a_batch_whose_answer_was_lost_is_found_and_not_sent_twice(
     assert rehearsed.counts(POOLS[provider])["batches"] == before + 1
     assert [batch.state for batch in lane.batches()] == ["ended"]
     assert check_budgets(lane.database) == []
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(
+    ("provider", "point"),
+    [
+        ("anthropic", "batch.before"),
+        ("anthropic", "batch.after"),
+        ("anthropic", "send_batch.before"),
+        ("gemini", "send_batch.before"),
+        ("anthropic", "send_batch.after"),
+        ("anthropic", "record_batch.before"),
+        ("anthropic", "record_batch.after"),
+    ],
+)
+def test_whoever_is_alive_goes_on_where_another_has_died(
+    start: Start,
+    rehearsed: Rehearsed,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    point: str,
+) -> None:
+    victim, heir = start(provider), start(provider)
+    tasks = [victim.ask(budget={"usd": USD}) for _ in range(3)]
+    before = rehearsed.counts(POOLS[provider]).get("batches", 0)
+
+    def die(kinds: Any, when: str) -> None:
+        if point in {f"{kind}.{when}" for kind in kinds}:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(faults, "points", die)
+        with pytest.raises(Killed):
+            victim.round(2)
+    victim.dies()
+    heir.round(4)
+    assert {get_task(heir.database, task).state for task in tasks} == {"succeeded"}
+    assert rehearsed.counts(POOLS[provider])["batches"] == before + 1
+    assert heir.row("SELECT count(*), count(DISTINCT task_id) FROM lmx.charges") == (3, 3)
+    assert check_budgets(heir.database) == []
+
+
+def test_a_batch_that_somebody_else_has_sent_meanwhile_is_cancelled(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    sleeper, heir = start(), start()
+    task = sleeper.ask()
+    before = rehearsed.counts("haiku").get("batches", 0)
+    create, sent = sleeper.provider.create, []
+
+    async def late(name: str, model: str, requests: Any) -> Any:
+        sent.append(await create(name, model, requests))
+        # Meanwhile others have taken it for dead, and look after its batch.
+        heir.hands.conn.execute("UPDATE lmx.batches SET worker_id = %s", [heir.hands.worker])
+        return sent[-1]
+
+    sleeper.provider.create = late  # type: ignore[method-assign]
+    sleeper.round()
+    assert rehearsed.counts("haiku")["batches"] == before + 1
+    assert sleeper.look(sent[-1].id).ended  # it was cancelled
+    assert get_task(heir.database, task).state == "parked"
 
 
 def test_a_stranger_s_batch_of_the_same_size_is_not_taken_for_ours(

@@ -135,7 +135,6 @@ def test_recent_batches_are_listed_over_several_pages(
     [
         ("overloaded", Failure.OVERLOADED),
         ("rate_limited", Failure.RATE_LIMITED),
-        ("server_error", Failure.SERVER),
         ("malformed", Failure.MALFORMED),
         ("lost", Failure.LOST),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 from lmx.workers import anthropic_batches, gemini_batches
 from lmx.workers.cloud.batches.guarded import GuardedBatches
 from lmx.workers.cloud.batches.lane import Lane, LaneSpec
-from lmx.workers.cloud.batches.wire import BatchProvider
+from lmx.workers.cloud.batches.wire import BatchProvider, Status
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from lmx.workflows.providers.batching import BatchTerms
@@ -61,6 +61,21 @@ class Batching:
         self.lane.stop()
         self.client.close()
         self.hands.close()
+
+    def dies(self) -> None:
+        """Others take the worker for dead."""
+        query = "UPDATE lmx.workers SET stopped_at = clock_timestamp() WHERE id = %s"
+        self.hands.conn.execute(query, [self.hands.worker])
+
+    def look(self, batch_id: str) -> Status:
+        """How a batch at the provider is getting on."""
+        found: list[Status] = []
+
+        async def look() -> None:
+            found.append(await self.provider.look(batch_id))
+
+        self.lane.wait_for(look())
+        return found[0]
 
     def ask(self, **how: Any) -> int:
         """Queue a call that may wait."""

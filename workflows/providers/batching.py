@@ -7,6 +7,7 @@
     max_calls = 10_000    # in one batch
     max_mb = 64           # in one batch
     poll_s = 60           # how often the provider is asked
+    settled_s = 20        # until then a batch is in the provider's list, if it was taken at all
     queued_calls = 100_000, queued_batches = 100, queued_tokens = 3_000_000   # at the provider
 """
 
@@ -32,6 +33,7 @@ class BatchTerms:
     wait_s: float = 60.0
     enough: int = 1_000
     poll_s: float = 60.0
+    settled_s: float = 20.0
     queued_calls: int | None = None
     queued_batches: int | None = None
     queued_tokens: int | None = None

@@ -19,7 +19,7 @@ from lmx.workers.cloud.batches.collecting import Collector
 from lmx.workers.cloud.batches.gathering import gather
 from lmx.workers.cloud.batches.recording import record
 from lmx.workers.cloud.batches.records import Batch, Connection
-from lmx.workers.cloud.batches.sending import GROUP, SETTLED_S, Sender
+from lmx.workers.cloud.batches.sending import GROUP, Sender
 from lmx.workers.cloud.batches.wire import BatchProvider
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workflows.alarm import Alarm
@@ -151,27 +151,27 @@ class Lane:
         self, conn: Connection, provider: BatchProvider, batch: Batch, worker: int
     ) -> None:
         """What a batch needs next. One that kills its workers again and again is given up."""
-        every = self._terms.poll_s
+        terms = self._terms
         if batch.deliveries > _MOST:
             self._give_up(conn, batch, worker)
             return
         if batch.state != "sending":
-            collector = Collector(conn, provider, self._prices, worker, every)
+            collector = Collector(conn, provider, self._prices, worker, terms.poll_s)
             await collector.look_after(batch)
             return
-        sender = Sender(conn, provider, self._prices, worker, every)
+        sender = Sender(conn, provider, self._prices, worker, terms)
         if not batch.sent:
             await sender.send(batch)
             return
         if batch.inherited:  # what a dead worker has sent last may not be in the list yet
-            records.put_back(conn, batch, worker, SETTLED_S, tried=batch.deliveries)
+            records.put_back(conn, batch, worker, terms.settled_s, tried=batch.deliveries)
             return
         try:
             await sender.find(batch)
         except ProviderError as error:
             log.warning("batch %s cannot be looked for: %s", batch.id, error)
             records.write(conn, batch, worker, "error = %s", str(error))
-            records.put_back(conn, batch, worker, every)
+            records.put_back(conn, batch, worker, terms.poll_s)
 
     def _give_up(self, conn: Connection, batch: Batch, worker: int) -> None:
         error = ProviderError(

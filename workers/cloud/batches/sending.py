@@ -22,6 +22,7 @@ from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.outcome import news_of
 from lmx.workflows import faults
 from lmx.workflows.attachments.store import load_files
+from lmx.workflows.providers.batching import BatchTerms
 from lmx.workflows.providers.pricing import Prices
 from lmx.workflows.sql import statement
 
@@ -31,8 +32,6 @@ log = logging.getLogger("lmx.batches")
 _TOO_MUCH: Final = (Failure.INVALID, Failure.TOO_LONG)
 #: Nobody knows whether the provider has the batch.
 _DOUBTFUL: Final = (Failure.SERVER, Failure.MALFORMED, Failure.LOST, Failure.HUNG)
-#: Seconds until a batch must be in the provider's list, if it was taken at all.
-SETTLED_S: Final = 20.0
 #: A batch may be in the list with a time so much earlier than ours, in seconds.
 _SKEW: Final = timedelta(seconds=120)
 _TOKEN_BYTES: Final = 8
@@ -46,13 +45,18 @@ class Sender:
     """Sends the batches of one account; every method leaves the batch's row as it is to be."""
 
     def __init__(
-        self, conn: Connection, provider: BatchProvider, prices: Prices, worker: int, every_s: float
+        self,
+        conn: Connection,
+        provider: BatchProvider,
+        prices: Prices,
+        worker: int,
+        terms: BatchTerms,
     ) -> None:
         self._conn = conn
         self._provider = provider
         self._prices = prices
         self._worker = worker
-        self._every_s = every_s
+        self._terms = terms
 
     async def send(self, batch: Batch) -> None:
         """Send what waits in a batch that nobody has sent yet."""
@@ -101,7 +105,7 @@ class Sender:
             await self.send(batch)
             return
         records.write(self._conn, batch, self._worker, "candidates = %s", undecided)
-        records.put_back(self._conn, batch, self._worker, self._every_s)
+        records.put_back(self._conn, batch, self._worker, self._terms.poll_s)
 
     async def _is_ours(self, batch: Batch, status: Status) -> bool:
         async with aclosing(self._provider.results(status.id)) as entries:
@@ -115,7 +119,7 @@ class Sender:
             " worker_id = NULL, deliveries = 0, error = NULL,"
             " next_at = clock_timestamp() + make_interval(secs => %s)"
         )
-        pause = 0.0 if status.ended else self._every_s / batch.rate
+        pause = 0.0 if status.ended else self._terms.poll_s / batch.rate
         told = (status.id, status.expires_at, pause)
         with self._conn.transaction():
             ours = records.write(self._conn, batch, self._worker, changes, *told)
@@ -128,7 +132,7 @@ class Sender:
         log.warning("batch %s was not sent: %s: %s", batch.id, error.failure.value, error)
         if error.failure in _DOUBTFUL:
             records.write(self._conn, batch, self._worker, "error = %s", str(error))
-            records.put_back(self._conn, batch, self._worker, SETTLED_S)
+            records.put_back(self._conn, batch, self._worker, self._terms.settled_s)
         elif error.failure in _TOO_MUCH and batch.calls > 1:
             token = secrets.token_hex(_TOKEN_BYTES)
             self._conn.execute(statement("split_batch"), {"batch": batch.id, "token": token})
