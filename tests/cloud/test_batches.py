@@ -1,10 +1,12 @@
 """Calls that may wait go in batches: for half the price, each recorded once, whatever happens."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workflows import faults
 from lmx.workflows.allowances.audit import check_allowances
 from lmx.workflows.allowances.rules import Allowance, set_allowance
@@ -227,14 +229,58 @@ def test_a_batch_that_somebody_else_has_sent_meanwhile_is_cancelled(
 
     async def late(name: str, model: str, requests: Any) -> Any:
         sent.append(await create(name, model, requests))
-        # Meanwhile others have taken it for dead, and look after its batch.
-        heir.hands.conn.execute("UPDATE lmx.batches SET worker_id = %s", [heir.hands.worker])
+        # Meanwhile others have taken it for dead, and have sent the batch themselves.
+        heir.hands.conn.execute(
+            "UPDATE lmx.batches SET state = 'processing', provider_id = 'another', worker_id = NULL"
+        )
         return sent[-1]
 
     sleeper.provider.create = late  # type: ignore[method-assign]
     sleeper.round()
     assert rehearsed.counts("haiku")["batches"] == before + 1
     assert sleeper.look(sent[-1].id).ended  # it was cancelled
+    assert get_task(heir.database, task).state == "parked"
+
+
+def test_a_batch_that_somebody_else_has_found_meanwhile_goes_on(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    sleeper, heir = start("gemini"), start("gemini")
+    task = sleeper.ask()
+    create = sleeper.provider.create
+
+    async def late(name: str, model: str, requests: Any) -> Any:
+        sent = await create(name, model, requests)
+        sleeper.dies()
+        await asyncio.to_thread(heir.round, 2)
+        return sent
+
+    sleeper.provider.create = late  # type: ignore[method-assign]
+    sleeper.round()
+    (batch,) = heir.batches()
+    assert batch.provider_id is not None
+    assert not sleeper.look(batch.provider_id).ended
+    rehearsed.pace_batches(seconds=0)
+    heir.round()
+    assert get_task(heir.database, task).state == "succeeded"
+
+
+def test_a_refusal_that_comes_too_late_gives_nothing_back(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    sleeper, heir = start("gemini"), start("gemini")
+    task = sleeper.ask()
+
+    async def late(name: str, model: str, requests: Any) -> Any:
+        sleeper.dies()
+        await asyncio.to_thread(heir.round, 2)
+        raise ProviderError(Failure.RATE_LIMITED, "not now")
+
+    sleeper.provider.create = late  # type: ignore[method-assign]
+    sleeper.round()
+    assert [batch.state for batch in heir.batches()] == ["processing"]
     assert get_task(heir.database, task).state == "parked"
 
 

@@ -228,3 +228,11 @@ def test_an_answer_is_judged_once(api: httpx2.Client, hands: Hands) -> None:
     assert said == [{"fresh": True}, {"fresh": False}]
     opposite = api.post(f"/v1/tasks/{task_id}/verdict", json={"accepted": True})
     assert opposite.status_code == 409
+
+
+def test_a_model_call_may_be_patient(api: httpx2.Client, model: str) -> None:
+    call = {"model": model, "prompt": "Count.", "max_tokens": 5}
+    patient = api.post("/v1/tasks", json={**call, "when": "cheap"})
+    assert patient.status_code == 201, patient.text
+    assert api.get(f"/v1/tasks/{patient.json()['id']}").json()["priority"] == -1000
+    assert api.post("/v1/tasks", json={**call, "when": "soon"}).status_code == 422

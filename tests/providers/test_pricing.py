@@ -62,6 +62,7 @@ def test_the_worst_case_is_never_passed(
     at = datetime(2026, 12, 15 if later < 15 else 31, tzinfo=UTC)
     price = PRICES.find(model, used.prompt, at)
     assert price.cost(used) <= PRICES.worst_case(model, prompt, output, NOW)
+    assert price.cost(used, batch=True) <= PRICES.worst_case(model, prompt, output, NOW, batch=True)
 
 
 def test_a_price_that_rises_soon_is_part_of_the_worst_case() -> None:

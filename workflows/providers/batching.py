@@ -4,7 +4,7 @@
 
     wait_s = 60           # a call waits at most so long for others to go with it
     enough = 1000         # so many calls go at once
-    max_calls = 10_000    # in one batch
+    max_calls = 5_000    # in one batch
     max_mb = 64           # in one batch
     poll_s = 60           # how often the provider is asked
     settled_s = 20        # until then a batch is in the provider's list, if it was taken at all

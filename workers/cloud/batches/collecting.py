@@ -86,7 +86,7 @@ class Collector:
         while some := records.members(self._conn, batch, limit=GROUP):
             self._record(batch, dict.fromkeys((one.lease.task_id for one in some), missing))
         with self._conn.transaction():
-            records.close(self._conn, batch, "ended", status.error)
+            records.close(self._conn, batch, self._worker, "ended", status.error)
             records.tell_pool(self._conn, batch, [("succeeded", {})])
 
     def _failed(self, batch: Batch, error: ProviderError) -> None:
@@ -95,7 +95,7 @@ class Collector:
             lost = ProviderError(Failure.LOST, f"the provider has no such batch: {error}")
             while some := records.members(self._conn, batch, limit=GROUP):
                 self._record(batch, dict.fromkeys((one.lease.task_id for one in some), lost))
-            records.close(self._conn, batch, "ended", str(lost))
+            records.close(self._conn, batch, self._worker, "ended", str(lost))
             return
         log.warning("batch %s cannot be asked for: %s", batch.id, error)
         with self._conn.transaction():

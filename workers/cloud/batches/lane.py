@@ -135,7 +135,10 @@ class Lane:
         if gathered_in is not None:
             due = min(due, gathered_in)
         while not self._stopping.is_set() and (batch := records.take(conn, self._queue, worker)):
-            self.wait_for(self._step(conn, provider, batch, worker))
+            try:
+                self.wait_for(self._step(conn, provider, batch, worker))
+            except records.Superseded:
+                log.warning("batch %s has passed to another worker", batch.id)
         batch_in = records.next_due(conn, self._queue)
         return max(0.0, due if batch_in is None else min(due, batch_in))
 
@@ -180,4 +183,4 @@ class Lane:
         while some := records.members(conn, batch, limit=GROUP):
             lost = {one.lease.task_id: error for one in some}
             record(conn, batch, worker, dict(lost), self._prices)
-        records.close(conn, batch, "ended", str(error))
+        records.close(conn, batch, worker, "ended", str(error))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from lmx.workers.cloud import outcome
 from lmx.workers.cloud.answer import Answer
-from lmx.workers.cloud.batches.records import Batch, Connection, Member, members
+from lmx.workers.cloud.batches.records import Batch, Connection, Member, hold, members
 from lmx.workers.cloud.errors import ProviderError
 from lmx.workflows import faults
 from lmx.workflows.control.subtree import close_budgets
@@ -25,7 +25,7 @@ def record(
     results: Mapping[int, Result],
     prices: Prices,
 ) -> int:
-    """Record results by task, those whose outcome is open; returns how many.
+    """Record results by task, those whose outcome is open; returns how many. Raises Superseded.
 
     A call whose task has ended meanwhile is only paid for.
     """
@@ -82,6 +82,7 @@ def _settle(
 ) -> int:
     faults.points({"record_batch"}, "before")
     with conn.transaction():
+        hold(conn, batch, worker)
         ids = sorted(outcomes)
         _lock(conn, ids)
         open_ = members(conn, batch, ids)

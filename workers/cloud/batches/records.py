@@ -120,13 +120,26 @@ def put_back(
     )
 
 
-def close(conn: Connection, batch: Batch, state: str, error: str | None = None) -> None:
+def close(
+    conn: Connection, batch: Batch, worker: int, state: str, error: str | None = None
+) -> None:
     """The batch is over: `ended`, or `refused`."""
-    conn.execute(
-        "UPDATE lmx.batches SET state = %s, worker_id = NULL, next_at = NULL,"
-        " ended_at = clock_timestamp(), error = %s WHERE id = %s",
-        [state, error, batch.id],
+    over = "worker_id = NULL, next_at = NULL, ended_at = clock_timestamp()"
+    write(conn, batch, worker, f"state = %s, error = %s, {over}", state, error)
+
+
+class Superseded(Exception):  # noqa: N818 - it says what happened
+    """This worker was taken for dead, and somebody else looks after the batch."""
+
+
+def hold(conn: Connection, batch: Batch, worker: int) -> None:
+    """Let nobody else take the batch until this transaction ends. Raises Superseded."""
+    held = conn.execute(
+        "SELECT FROM lmx.batches WHERE id = %s AND worker_id = %s FOR NO KEY UPDATE",
+        [batch.id, worker],
     )
+    if held.rowcount == 0:
+        raise Superseded
 
 
 def tell_pool(

@@ -64,7 +64,7 @@ class Sender:
         if said:
             record(self._conn, batch, self._worker, said, self._prices)
         if not requests:
-            records.close(self._conn, batch, "ended")
+            records.close(self._conn, batch, self._worker, "ended")
             return
         intended = "sent_at = clock_timestamp(), candidates = NULL, calls = %s"
         if not records.write(self._conn, batch, self._worker, intended, len(requests)):
@@ -75,8 +75,7 @@ class Sender:
             self._not_sent(batch, error)
             return
         faults.points({"send_batch"}, "before")
-        if not self._accepted(batch, status):
-            await self._provider.cancel(status.id)  # somebody else has sent it meanwhile
+        await self._accepted(batch, status)
         faults.points({"send_batch"}, "after")
 
     async def find(self, batch: Batch) -> None:
@@ -87,7 +86,7 @@ class Sender:
         if self._provider.named:
             ours = [one for one in listed if one.name == batch.name]
             if ours:
-                self._accepted(batch, ours[0])
+                await self._accepted(batch, ours[0])
             else:
                 await self.send(batch)
             return
@@ -98,7 +97,7 @@ class Sender:
         """Those that have ended tell by their custom ids; the others are waited for."""
         for status in could_be:
             if status.ended and await self._is_ours(batch, status):
-                self._accepted(batch, status)
+                await self._accepted(batch, status)
                 return
         undecided = [status.id for status in could_be if not status.ended]
         if not undecided:
@@ -113,20 +112,22 @@ class Sender:
                 return batch.task_of(entry.custom_id) is not None
         return False
 
-    def _accepted(self, batch: Batch, status: Status) -> bool:
-        changes = (
-            "state = 'processing', provider_id = %s, expires_at = %s, candidates = NULL,"
-            " worker_id = NULL, deliveries = 0, error = NULL,"
-            " next_at = clock_timestamp() + make_interval(secs => %s)"
-        )
-        pause = 0.0 if status.ended else self._terms.poll_s / batch.rate
-        told = (status.id, status.expires_at, pause)
+    async def _accepted(self, batch: Batch, status: Status) -> None:
+        """The provider has it. Whoever says so first is right, even if taken for dead meanwhile."""
+        changes = {
+            "batch": batch.id,
+            "provider_id": status.id,
+            "expires_at": status.expires_at,
+            "pause": 0.0 if status.ended else self._terms.poll_s / batch.rate,
+        }
         with self._conn.transaction():
-            ours = records.write(self._conn, batch, self._worker, changes, *told)
-            if ours:
-                records.tell_pool(self._conn, batch, [("succeeded", {})])
-        log.info("batch %s: %s calls are at the provider as %s", batch.id, batch.calls, status.id)
-        return ours
+            first = self._conn.execute(statement("accept_batch"), changes).fetchone()
+            records.tell_pool(self._conn, batch, [("succeeded", {})])
+        if first is not None and first[0] == status.id:
+            log.info("batch %s: %s calls are there as %s", batch.id, batch.calls, status.id)
+        else:
+            log.warning("batch %s was sent twice; cancelling %s", batch.id, status.id)
+            await self._provider.cancel(status.id)
 
     def _not_sent(self, batch: Batch, error: ProviderError) -> None:
         log.warning("batch %s was not sent: %s: %s", batch.id, error.failure.value, error)
@@ -135,7 +136,9 @@ class Sender:
             records.put_back(self._conn, batch, self._worker, self._terms.settled_s)
         elif error.failure in _TOO_MUCH and batch.calls > 1:
             token = secrets.token_hex(_TOKEN_BYTES)
-            self._conn.execute(statement("split_batch"), {"batch": batch.id, "token": token})
+            with self._conn.transaction():
+                records.hold(self._conn, batch, self._worker)
+                self._conn.execute(statement("split_batch"), {"batch": batch.id, "token": token})
         elif error.meaning.breaker or error.meaning.again:
             self._wait(batch, error)
         else:
@@ -145,7 +148,7 @@ class Sender:
         """The provider takes nothing now: the pool waits, and the calls go back."""
         records.tell_pool(self._conn, batch, news_of(error))
         self._all(batch, lambda ids: give_back(self._conn, batch, self._worker, ids))
-        records.close(self._conn, batch, "refused", str(error))
+        records.close(self._conn, batch, self._worker, "refused", str(error))
 
     def _fail(self, batch: Batch, error: ProviderError) -> None:
         """Nothing of it can be asked so."""
@@ -155,7 +158,7 @@ class Sender:
                 self._conn, batch, self._worker, dict.fromkeys(ids, error), self._prices
             ),
         )
-        records.close(self._conn, batch, "refused", str(error))
+        records.close(self._conn, batch, self._worker, "refused", str(error))
 
     def _all(self, batch: Batch, each: Callable[[list[int]], int]) -> None:
         while some := records.members(self._conn, batch, limit=GROUP):
