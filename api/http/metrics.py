@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from lmx.workflows.allowances.rules import AllowanceView
 from lmx.workflows.devices import Device
+from lmx.workflows.money import NANO, USD
 from lmx.workflows.views import QueueView, WorkerView
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -52,10 +54,14 @@ class Metric:
 
 
 def exposition(
-    devices: Sequence[Device], queues: Iterable[QueueView], workers: Iterable[WorkerView]
+    devices: Sequence[Device],
+    queues: Iterable[QueueView],
+    workers: Iterable[WorkerView],
+    allowances: Iterable[AllowanceView] = (),
 ) -> str:
     """All metrics as one text."""
     metrics = [*_of_devices(devices), *_of_engines(devices), *_of_tasks(queues, workers)]
+    metrics.append(_of_allowances(allowances))
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
 
 
@@ -124,6 +130,16 @@ def _of_engines(devices: Sequence[Device]) -> list[Metric]:
             host.add(size, **where, kind=kind)
         disk.add(kept.get("disk_bytes"), **where)
     return [*totals.values(), swapped, swapping, layers, slots, phases, host, disk]
+
+
+def _of_allowances(allowances: Iterable[AllowanceView]) -> Metric:
+    amounts = Metric("lmx_allowance", "gauge", "An allowance in its period: dollars, or its unit.")
+    for view in allowances:
+        scale = NANO if view.unit == USD else 1
+        labels = {"scope": view.scope, "unit": view.unit, "per": view.per}
+        for state in ("ceiling", "spent", "held"):
+            amounts.add(getattr(view, state) / scale, **labels, state=state)
+    return amounts
 
 
 def _of_tasks(queues: Iterable[QueueView], workers: Iterable[WorkerView]) -> list[Metric]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from lmx.api.http.metrics import CONTENT_TYPE, exposition
 from lmx.api.http.services import Shared
 from lmx.workflows import views
+from lmx.workflows.allowances.rules import list_allowances
 from lmx.workflows.devices import list_devices
 
 router = APIRouter(tags=["system"])
@@ -71,9 +72,10 @@ def devices(services: Shared) -> Devices:
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 def metrics(services: Shared) -> Response:
-    """Return what devices, engines, queues and workers do, in Prometheus' text format."""
+    """Return what devices, engines, queues and workers do, and allowances, as text."""
     with services.database.connect(application_name="lmx api") as connection:
         found = list_devices(connection)
+        allowances = list_allowances(connection)
     queues = views.list_queues(services.database)
     workers = views.list_workers(services.database)
-    return Response(exposition(found, queues, workers), media_type=CONTENT_TYPE)
+    return Response(exposition(found, queues, workers, allowances), media_type=CONTENT_TYPE)
