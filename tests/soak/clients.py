@@ -83,7 +83,7 @@ class Client:
         if self.rng.random() < 0.3:
             options["max_unread"] = 16
         read = self.rng.choice((_wait, _iterate, self._read_slowly))
-        found = question.ask(self.engine, read, **options)
+        found = question.ask(self.engine.submit, read, **options)
         expected = self.answers[f"{self.world.name} {question.name}"]
         if found != expected:
             where = f"{question.name} on {question.model.stem} in session {session}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmx.engine import Engine, Request, Result, Sampling, tokenize
+from lmx.engine import Request, Result, Sampling, tokenize
 
 PEOPLE = {
     "type": "object",
@@ -46,7 +46,7 @@ class Question:
 
     def ask(
         self,
-        engine: Engine,
+        submit: Callable[..., Request],
         read: Callable[[Request], Result] = lambda request: request.result(),
         **options: Any,
     ) -> list[Answer]:
@@ -54,7 +54,7 @@ class Question:
         said, answers = "", []
         for turn in self.turns:
             said += turn
-            request = engine.submit(
+            request = submit(
                 model=self.model,
                 prompt=said,
                 n_ctx=self.n_ctx,
