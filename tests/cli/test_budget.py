@@ -68,6 +68,19 @@ def test_the_budgets_of_a_run_are_drawn_as_a_tree(database: Database, lmx: Lmx) 
     assert lmx("budget", "999").code == 2
 
 
+def test_what_was_charged_without_knowing_why_is_shown_as_unknown(
+    database: Database, lmx: Lmx
+) -> None:
+    hands = Hands(database)
+    run = hands.submit(role="worker", budgets={"usd": 90_000_000}, reserve={"usd": 20_000_000})
+    hands.take()
+    hands.close()
+    assert "$0.00 spent $0.02 held of $0.09" in lmx("budget", str(run)).out
+    lmx("cancel", str(run))
+    drawn = lmx("budget", str(run)).out
+    assert "$0.02 spent ($0.02 of it unknown) of $0.09" in drawn
+
+
 def test_the_whole_ledger_is_checked(database: Database, client: Client, lmx: Lmx) -> None:
     client.enqueue("generate", {"model": "m"}, queue="gpu", budget={"usd": 10})
     lmx("budget", "set", "1")

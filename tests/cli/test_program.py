@@ -28,6 +28,7 @@ COMMANDS = [
     "pause",
     "fork",
     "signal",
+    "reject",
     "models",
     "db",
     "vram",
