@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lmx.api.cli.output import note
 from lmx.workflows.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def submit_by_route(
     explain: bool,
     as_json: bool,
 ) -> int | None:
-    """Queue a call by its route and return the task's id; with `explain` only show the choice."""
+    """Queue a call by its route, tell a person what was chosen, and return the task's id.
+
+    With `explain` only the choice is shown.
+    """
     from lmx.api.cli.decisions import print_decision
     from lmx.api.preflight import has_form, refuse_malformed
-    from lmx.workflows.routing import planning
+    from lmx.workflows.routing import planning, records
 
     if explain or has_form(sampling):
         asked = planning.Asked(
@@ -60,4 +64,8 @@ def submit_by_route(
             print_decision(decision, as_json=as_json)
             return None
         refuse_malformed(opened.connection, decision.required().model, {**call, **sampling})
-    return opened.client.generate(**call, **sampling, **common)
+    task_id = opened.client.generate(**call, **sampling, **common)
+    if not as_json:
+        decided = records.decisions_of(opened.connection, task_id)[0]
+        note(f"{decided.model}: {decided.why}; lmx route explain {task_id} tells more")
+    return task_id

@@ -23,7 +23,9 @@ def routes(database: Database, client: Client, lmx: Lmx, tmp_path: Path) -> Iter
 
 
 def test_a_prompt_goes_where_its_route_sends_it_and_tells_why(routes: Routes, lmx: Lmx) -> None:
-    task = lmx("enqueue", "--route", "research", "--label", "team=search", "Why?").out.strip()
+    queued = lmx("enqueue", "--route", "research", "--label", "team=search", "Why?")
+    task = queued.out.strip()
+    assert "gemini-3.8-flash: the first that can take it; lmx route explain" in queued.err
     assert routes.where(int(task))[2] == "gemini-3.8-flash"
     told = lmx("route", "explain", task)
     assert "gemini-3.8-flash: the first that can take it" in told.out

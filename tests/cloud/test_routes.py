@@ -40,8 +40,8 @@ def test_a_call_finds_its_way_around_an_overloaded_provider_and_is_paid_where_it
     (workers.folder / FILE).write_text(RULES)
     rehearsed.fail({"kind": "overloaded", "count": None, "model": HAIKU})
     keys = {"ANTHROPIC_API_KEY": KEY, "GEMINI_API_KEY": KEY, "LMX_HEARTBEAT_S": "0.3"}
-    for queue in ("anthropic", "gemini"):
-        workers.serving(workers.start(queue, **keys))
+    for worker in [workers.start(queue, **keys) for queue in ("anthropic", "gemini")]:
+        workers.serving(worker)
     task = client.generate(
         route="research", prompt="Count.", max_tokens=50, budget={"usd": 1_000_000_000}
     )

@@ -18,6 +18,7 @@ from lmx.workflows.sql import statement
 from lmx.workflows.submission import budget_rows
 from tests.routing.test_submission import FLASH, HAIKU, TWO
 from tests.support.hands import Hands, until_blocked_by
+from tests.support.plans import indexes_used, tables_scanned
 from tests.support.routes import Routes
 
 
@@ -183,6 +184,20 @@ def test_a_move_that_is_cut_off_leaves_everything_as_it_was(
     two.conn.execute("SELECT 1")
     assert reroute_due(two.conn) == 1
     assert two.where(task)[1] == FLASH
+
+
+def test_a_system_without_waiting_calls_pays_one_look_into_an_index(two: Routes) -> None:
+    two.ask()
+    two.conn.execute(
+        "INSERT INTO lmx.decisions (task_id, reason, route, rule, rules_version, model, cost, why,"
+        " features, candidates, terms, models) SELECT n, 'submitted', 'r', 'two', 'v', 'm', 1, '',"
+        " '{}', '[]', '{}', '[]' FROM generate_series(1000, 6000) n"
+    )
+    two.conn.execute("ANALYZE lmx.decisions")
+    query = "EXPLAIN (FORMAT JSON) " + statement("any_due_decision")
+    plan = two.hands.value(query)[0]["Plan"]
+    assert indexes_used(plan, "decisions") == {"decisions_due"}
+    assert tables_scanned(plan) == set()
 
 
 def spawned(two: Routes, ceiling: int) -> tuple[int, int]:

@@ -69,7 +69,7 @@ def reroute_due(conn: Connection, most: int = MOST) -> int:
 
     Costs one look into an index when none is due.
     """
-    if not _any_due(conn):
+    if conn.execute(statement("any_due_decision"), prepare=True).fetchone() is None:
         return 0
     conn.execute(statement("rest_decisions"), {"least": LOOK_AGAIN_S}, prepare=True)
     moved, end = 0, monotonic() + WITHIN_S
@@ -98,13 +98,6 @@ def _next(conn: Connection) -> bool | None:
         log.exception("the decision %s cannot be looked at; its call stays where it is", row[0])
         conn.execute("UPDATE lmx.decisions SET again_at = NULL WHERE id = %s", [row[0]])
         return False
-
-
-def _any_due(conn: Connection) -> bool:
-    row = conn.execute(
-        "SELECT FROM lmx.decisions WHERE again_at <= (SELECT clock_timestamp()) LIMIT 1"
-    ).fetchone()
-    return row is not None
 
 
 def _review(conn: Connection, call: Waiting) -> bool:
