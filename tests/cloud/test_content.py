@@ -265,3 +265,5 @@ def test_the_command_line_attaches_images_and_documents(
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "send it as a file" in refused.err
     assert json.loads(lmx("files", "list", "--json").out)[0]["tasks"] == 1
+    assert "files, images, json_schema" in lmx("models", "list").out
+    assert "freed 0 files" in lmx("files", "free", "--older-than-days", "0").err

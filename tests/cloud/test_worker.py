@@ -136,3 +136,4 @@ def test_a_kill_in_the_middle_of_64_calls_charges_and_repeats_these_and_no_other
     assert sorted(of_the_day) == sorted(charged)
     assert check_budgets(client.database) == []
     assert check_allowances(client.database) == []
+    assert KEY not in workers.log.read_text()

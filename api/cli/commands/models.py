@@ -89,8 +89,11 @@ def list_(as_json: AsJson = False) -> None:
     if not found and not cloud:
         note("no model is registered; add one: lmx models add FILE.gguf")
         return
-    columns = ("name", "format", "parameters", "file", "context", "needs", "$ in/out per M")
-    remote = [(one.id, one.provider, "", "cloud", f"{one.context:,}", "", "") for one in cloud]
+    columns = ("name", "format", "parameters", "file", "context", "needs", "$ in/out per M", "has")
+    remote = [
+        (one.id, one.provider, "", "cloud", f"{one.context:,}", "", "", ", ".join(_has(one)))
+        for one in cloud
+    ]
     print_table(columns, [*(_row(model) for model in found), *remote])
 
 
@@ -178,7 +181,12 @@ def _row(model: "Model") -> tuple[str, ...]:
         str(model.n_ctx),
         format_bytes(need) if need else "-",
         f"{format_usd(model.price_in)}/{format_usd(model.price_out)}",
+        ", ".join(name for name in ("tools", "reasoning") if model.info.get(name)),
     )
+
+
+def _has(model: "CloudModel") -> list[str]:
+    return sorted(model.features)
 
 
 def _millions(count: object) -> str:
@@ -202,7 +210,7 @@ def _remote(model: "CloudModel") -> dict[str, object]:
         "provider": model.provider,
         "context": model.context,
         "max_output": model.max_output,
-        "features": sorted(model.features),
+        "features": _has(model),
     }
 
 
