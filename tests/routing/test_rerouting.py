@@ -108,13 +108,17 @@ def test_a_queue_without_a_worker_is_left(two: Routes) -> None:
 def test_a_call_moves_to_a_local_model_and_out_of_all_pools(routes: Routes) -> None:
     name = routes.local()
     routes.rules('[[rule]]\nname="d"\nroute="r"\ndivert=true\nmodels=["claude-haiku-5-5", "local"]')
-    task = routes.ask(budget={"usd": 1_000_000_000})
+    task = routes.ask(budget={"usd": 1_000_000_000}, max_tokens=None)
+    limit = "SELECT time_limit_ms FROM lmx.tasks"
+    assert routes.hands.value(limit) > 0, "a call in the cloud does not take for ever"
     routes.break_(HAIKU)
     assert routes.reroute() == 1
     assert routes.where(task) == ("gpu", None, name)
+    assert routes.hands.value(limit) is None
     assert routes.hands.value("SELECT count(*) FROM lmx.calls") == 0
     assert routes.hands.value("SELECT lost FROM lmx.budgets") == "release"
-    assert routes.take("gpu").input["n_ctx"] == 512
+    given = routes.take("gpu").input
+    assert (given["n_ctx"], given["max_tokens"]) == (512, 256), "as its own model has it"
 
 
 def test_a_decision_that_cannot_be_understood_holds_up_no_other(two: Routes) -> None:

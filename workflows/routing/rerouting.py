@@ -169,9 +169,10 @@ class _Gone(Exception):  # noqa: N818
 def _go(conn: Connection, call: Waiting, option: Option) -> PlannedCall:
     """Move a call to an option. Raises LmxError if it cannot go there, _Gone if it was claimed."""
     said = {key: value for key, value in call.input.items() if key not in _OF_THE_MODEL}
-    if n_ctx := call.features.get("n_ctx"):
-        said["n_ctx"] = n_ctx
-    planned = place_call(conn, said, option.model, call.input.get("max_tokens"), option.pool_id)
+    asked = read_features(call.features)
+    if asked.n_ctx:
+        said["n_ctx"] = asked.n_ctx
+    planned = place_call(conn, said, option.model, asked.max_tokens or None, option.pool_id)
     ids = [one for one in (call.parent_id, call.task_id) if one is not None]
     with conn.transaction():
         conn.execute(statement("lock"), {"ids": ids}, prepare=True)
@@ -194,6 +195,7 @@ def _place(conn: Connection, call: Waiting, planned: PlannedCall, *, budgeted: b
             "pool": placement and placement.pool_id,
             "input": encode(told),
             "budgeted": budgeted,
+            "time_limit": planned.terms().time_limit,
             "from_queue": call.queue,
             "from_pool": call.pool_id,
         },
