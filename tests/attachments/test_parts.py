@@ -1,13 +1,16 @@
 """Images and files in messages: told by their bytes, refused in one line."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmx.workflows.attachments.kinds import recognise
-from lmx.workflows.attachments.parts import File, check_parts
+from lmx.workflows.attachments.parts import File, check_parts, sources_of
 from lmx.workflows.conversations import as_plain_texts, check_message
 from lmx.workflows.errors import InvalidInput
 from tests.support.media import pdf, png
@@ -109,3 +112,25 @@ def test_a_local_model_gets_texts_and_no_images() -> None:
     assert message == {"role": "user", "content": "a\nb"}
     with pytest.raises(InvalidInput, match="a local model takes text only"):
         as_plain_texts([check_message({"role": "user", "content": [IMAGE]}, {})])
+
+
+_WORDS = st.sampled_from(
+    ["text", "image", "file", "image_url", "data", "url", "sha256", "cache", "name", "type"]
+)
+_VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | _WORDS | st.just(B64) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(_WORDS, _VALUES, max_size=5) | _VALUES, max_size=3))
+def test_whatever_is_sent_is_kept_or_refused_in_one_line(content: list[Any]) -> None:
+    files: dict[str, File] = {}
+    try:
+        message = check_message({"role": "user", "content": content}, files)
+    except InvalidInput as error:
+        assert "\n" not in str(error)
+    else:
+        assert {part["sha256"] for part in sources_of([message]) if "sha256" in part} == set(files)
+        assert json.loads(json.dumps(message)) == message

@@ -1,18 +1,30 @@
 """Files of messages in the database: each once, as long as a task refers to it."""
 
 import base64
+import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 
-from lmx.workflows.attachments.store import free_files, list_files, load_files
+from lmx.workflows.attachments.kinds import recognise
+from lmx.workflows.attachments.parts import File
+from lmx.workflows.attachments.store import (
+    attach,
+    free_files,
+    keep_files,
+    list_files,
+    load_files,
+)
 from lmx.workflows.client import Client
+from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import InvalidInput, NotFound
 from lmx.workflows.providers.catalog import load_catalog
 from lmx.workflows.providers.pricing import load_prices
 from lmx.workflows.providers.publishing import publish
+from tests.support.hands import Hands, until_blocked_by
 from tests.support.media import pdf, png
 
 MODEL = "claude-haiku-5-5"
@@ -102,3 +114,52 @@ def test_files_go_when_their_runs_ended_long_ago(
     assert free_files(conn, 86_400) == (1, len(png()))
     left = conn.execute("SELECT task_id FROM lmx.task_files").fetchall()
     assert left == [(waits,)]
+
+
+def kept(conn: psycopg.Connection[Any], data: bytes) -> File:
+    """A file that was stored long ago, and that no task refers to."""
+    file = File(hashlib.sha256(data).hexdigest(), recognise(data, "it"), data)
+    keep_files(conn, [file])
+    conn.execute("UPDATE lmx.files SET seen_at = now() - interval '2 days'")
+    return file
+
+
+def test_a_file_that_is_about_to_be_used_again_is_not_freed(
+    client: Client, conn: psycopg.Connection[Any]
+) -> None:
+    file = kept(conn, png())
+    with client.database.connect() as submitting, submitting.transaction():
+        keep_files(submitting, [file])
+        assert free_files(conn, 0) == (0, 0)
+        attach(submitting, 1, [file])
+    assert [one.tasks for one in list_files(conn)] == [1]
+
+
+def test_a_submission_behind_a_release_brings_the_bytes_again(
+    client: Client, conn: psycopg.Connection[Any], database: Database
+) -> None:
+    file, holder, watcher = kept(conn, png()), Hands(database), Hands(database)
+
+    def submit() -> None:
+        with client.database.connect() as submitting, submitting.transaction():
+            attach(submitting, 1, [file])
+
+    with ThreadPoolExecutor(1) as pool:
+        with holder.conn.transaction():
+            assert free_files(holder.conn, 0) == (1, len(png()))
+            behind = pool.submit(submit)
+            until_blocked_by(holder, watcher)
+        behind.result(timeout=20)
+    assert [one.tasks for one in list_files(conn)] == [1]
+    holder.close()
+    watcher.close()
+
+
+def test_a_route_chooses_a_model_that_reads_images(
+    client: Client, conn: psycopg.Connection[Any]
+) -> None:
+    messages = [{"role": "user", "content": [image(png())]}]
+    task = client.generate(route="bulk", messages=messages, max_tokens=9)
+    row = conn.execute("SELECT model FROM lmx.calls WHERE task_id = %s", [task]).fetchone()
+    assert row is not None and row[0].startswith("claude")
+    assert [file.tasks for file in list_files(conn)] == [1]

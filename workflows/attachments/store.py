@@ -42,15 +42,9 @@ def complete(
     """
     hashes = {part["sha256"]: File(part["sha256"]) for part in parts if "sha256" in part}
     files = {**hashes, **files}
-    unknown = [sha256 for sha256, file in files.items() if file.kind is None]
-    rows = conn.execute(
-        "SELECT sha256, media_type, width, height, pages, size FROM lmx.files"
-        " WHERE sha256 = ANY(%s)",
-        [unknown],
-    ).fetchall()
     sizes = {sha256: file.size for sha256, file in files.items()}
     known = dict(files)
-    for sha256, media_type, width, height, pages, size in rows if unknown else ():
+    for sha256, media_type, width, height, pages, size in _kept(conn, files):
         known[sha256] = replace(known[sha256], kind=Kind(media_type, width, height, pages))
         sizes[sha256] = size
     for part in parts:
@@ -67,6 +61,15 @@ def complete(
         figures = {"width": kind.width, "height": kind.height, "pages": kind.pages}
         part.update({name: figure for name, figure in figures.items() if figure})
     return known
+
+
+def _kept(conn: psycopg.Connection[Any], files: Mapping[str, File]) -> list[tuple[Any, ...]]:
+    """What the database knows of the files whose bytes are not here; it is not asked for none."""
+    unknown = [sha256 for sha256, file in files.items() if file.kind is None]
+    if not unknown:
+        return []
+    query = "SELECT sha256, media_type, width, height, pages, size FROM lmx.files"
+    return conn.execute(f"{query} WHERE sha256 = ANY(%s)", [unknown]).fetchall()
 
 
 def keep_files(conn: psycopg.Connection[Any], files: Iterable[File]) -> None:
