@@ -71,7 +71,8 @@ class ProcessPort:
 class WorkerProcess:
     """Serves `queue`. `bodies` are for tasks that are no registered functions.
 
-    `detached` bodies need `threads` only to begin, and not one for each slot. `on_beat` runs with
+    `detached` bodies need `threads` only to begin, and not one for each slot. `beside` are queues
+    that it serves in ways of its own. `on_beat` runs with
     every heartbeat, on its connection; `on_drain` when nothing new begins any more and outcomes can
     still be recorded, `on_stop` when all else has stopped.
     """
@@ -83,6 +84,7 @@ class WorkerProcess:
     bodies: Mapping[str, Body] = field(default_factory=dict)
     detached: Mapping[str, DetachedBody] = field(default_factory=dict)
     threads: int | None = None
+    beside: Sequence[str] = ()
     intake: IntakeFactory = Intake
     on_beat: Callable[[psycopg.Connection[Any]], None] | None = None
     on_drain: Callable[[], None] | None = None
@@ -101,7 +103,7 @@ class WorkerProcess:
         self._registration = Registration(
             self.database,
             name=self.queue,
-            queues=(self.queue,),
+            queues=(self.queue, *self.beside),
             lease_s=self.settings.lease_s,
             heartbeat_s=self.settings.heartbeat_s,
             on_cancelled=self._on_cancelled,

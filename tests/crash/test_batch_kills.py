@@ -9,7 +9,7 @@ import pytest
 
 from lmx.workflows.budgets import check_budgets
 from lmx.workflows.client import Client
-from lmx.workflows.views import list_batches
+from lmx.workflows.views import list_batches, list_workers
 from tests.support.batches import MODELS, POOLS
 from tests.support.eventually import eventually
 from tests.support.rehearsed import KEY, Rehearsed, profile
@@ -118,6 +118,7 @@ def test_a_worker_that_stops_leaves_its_batches_to_the_next(
 ) -> None:
     provider.pace_batches(seconds=3600)
     worker = start("anthropic")
+    assert list_workers(client.database)[0].queues == ("anthropic", "anthropic/default:batch")
     tasks = queue(client, "anthropic")
     eventually(lambda: list_batches(client.database), "a batch")
     eventually(lambda: list_batches(client.database)[0].state == "processing", "its sending")

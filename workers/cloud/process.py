@@ -52,6 +52,7 @@ class CloudWorker:
             in_flight,
             detached={GENERATE: lambda lease: self._flights.begin(lease)},
             threads=_THREADS,
+            beside=[spec.queue for spec in lanes],
             intake=self._make_intake,
             on_drain=lambda: self._land(settings.shutdown_grace_s),
             on_stop=files.close,

@@ -139,7 +139,6 @@ class Context:
         """
 
         def body() -> tuple[Any, str, Terms]:
-            left = [one for one in (timeout, self._journal.lease.seconds_left()) if one is not None]
             asked = Asked(
                 model=model,
                 route=route,
@@ -153,9 +152,11 @@ class Context:
                 budget=budget or {},
                 run=self.run_id,
                 when=when,
-                within=min(left, default=None),
+                within=timeout,
             )
             with self._journal.port.borrow() as conn:
+                if when is not None and (left := self._journal.time_left(conn)) is not None:
+                    asked = replace(asked, within=min(left, timeout or left))
                 if model is None and not budget and self._journal.lease.budgeted:
                     asked = replace(asked, budget=self._journal.left(conn))
                 call = plan_asked(conn, asked)

@@ -92,6 +92,17 @@ class Journal:
                 left[row["unit"]] = max(0, left[row["unit"]] - row["ceiling"])
         return left
 
+    def time_left(self, conn: psycopg.Connection[Any]) -> float | None:
+        """Seconds until the soonest deadline of this coordinator and those above it, if any."""
+        row = conn.execute(
+            "WITH RECURSIVE above AS (SELECT parent_id, deadline FROM lmx.tasks WHERE id = %s"
+            " UNION ALL SELECT t.parent_id, t.deadline FROM above JOIN lmx.tasks t"
+            " ON t.id = above.parent_id)"
+            " SELECT extract(epoch FROM min(deadline) - clock_timestamp())::float8 FROM above",
+            [self.lease.task_id],
+        ).fetchone()
+        return row[0] if row else None
+
     def refusal(self, key: str) -> str | None:
         """Why the spawn of this key was refused, if it was."""
         reason: str | None = self.history.steps.get(f"refused:{key}")
