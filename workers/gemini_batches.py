@@ -6,7 +6,7 @@ metadata, which comes back with the response.
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import httpx2
@@ -24,6 +24,8 @@ from lmx.workflows.providers.keys import Key
 
 _PAGE: Final = 100
 _KEY: Final = "key"
+#: After so long a batch that has not ended expires; most take less than a day.
+_LONGEST: Final = timedelta(hours=48)
 #: States in which a batch goes on; in all others it has ended.
 _GOING_ON: Final = (
     types.JobState.JOB_STATE_UNSPECIFIED,
@@ -147,5 +149,6 @@ def _status(batch: types.BatchJob) -> Status:
         id=batch.name or "",
         ended=state not in _GOING_ON,
         name=batch.display_name,
+        expires_at=None if batch.create_time is None else batch.create_time + _LONGEST,
         error=error,
     )

@@ -302,6 +302,21 @@ def test_a_stranger_s_batch_of_the_same_size_is_not_taken_for_ours(
     assert get_task(database, theirs).state == "parked"
 
 
+def test_our_own_batches_of_other_models_are_not_looked_into(
+    start: Start, rehearsed: Rehearsed
+) -> None:
+    rehearsed.pace_batches(seconds=3600)
+    lane = start()
+    lane.ask()
+    lane.round()
+    lane.row("UPDATE lmx.batches SET pool_id = (SELECT max(id) FROM lmx.pools) RETURNING id")
+    task = lane.ask()
+    rehearsed.fail({"kind": "server_error"})
+    lane.round(3)
+    assert [batch.state for batch in lane.batches()] == ["processing", "processing"]
+    assert get_task(lane.database, task).state == "parked"
+
+
 def test_a_batch_that_is_too_much_is_halved_until_the_guilty_call_stands_alone(
     start: Start, rehearsed: Rehearsed
 ) -> None:

@@ -8,7 +8,7 @@ without names each that could be ours is looked into when it has ended, by its c
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ _TOKEN_BYTES: Final = 8
 #: How many calls are recorded together.
 GROUP: Final = 100
 
-_KNOWN: Final = "SELECT provider_id FROM lmx.batches WHERE provider_id IS NOT NULL AND pool_id = %s"
+_KNOWN: Final = "SELECT provider_id FROM lmx.batches WHERE provider_id = ANY(%s)"
 
 
 class Sender:
@@ -81,8 +81,9 @@ class Sender:
     async def find(self, batch: Batch) -> None:
         """Find a batch that may have been sent; if the provider does not have it, send it."""
         since = datetime.fromtimestamp(batch.since, UTC) - _SKEW
-        known = {row[0] for row in self._conn.execute(_KNOWN, [batch.pool_id])}
-        listed = [one for one in await self._provider.recent(since) if one.id not in known]
+        listed = await self._provider.recent(since)
+        known = {row[0] for row in self._conn.execute(_KNOWN, [[one.id for one in listed]])}
+        listed = [one for one in listed if one.id not in known]
         if self._provider.named:
             ours = [one for one in listed if one.name == batch.name]
             if ours:
@@ -127,7 +128,8 @@ class Sender:
             log.info("batch %s: %s calls are there as %s", batch.id, batch.calls, status.id)
         else:
             log.warning("batch %s was sent twice; cancelling %s", batch.id, status.id)
-            await self._provider.cancel(status.id)
+            with suppress(ProviderError):  # it may have ended already
+                await self._provider.cancel(status.id)
 
     def _not_sent(self, batch: Batch, error: ProviderError) -> None:
         log.warning("batch %s was not sent: %s: %s", batch.id, error.failure.value, error)
