@@ -130,6 +130,21 @@ def test_a_decision_that_cannot_be_understood_holds_up_no_other(two: Routes) -> 
     assert two.reroute() == 0
 
 
+def test_a_busy_device_is_left_for_the_cloud_where_the_rule_allows_it(routes: Routes) -> None:
+    routes.local()
+    routes.rules(
+        '[[rule]]\nname="d"\nroute="r"\nmax_wait="30s"\nmodels=["local", "claude-haiku-5-5"]'
+    )
+    for _ in range(2):
+        routes.ask(private=True)
+        routes.hands.finish(routes.take("gpu"))
+    routes.conn.execute("UPDATE lmx.tasks SET started_at = finished_at - interval '20 s'")
+    queues = [routes.where(routes.ask())[0] for _ in range(3)]
+    assert queues == ["gpu", "gpu", "anthropic"], "two before it take 40 s"
+    routes.conn.execute("UPDATE lmx.tasks SET started_at = finished_at - interval '90 s'")
+    assert routes.reroute() == 1, "the first of the two has nobody before it"
+
+
 def test_a_claim_that_is_on_its_way_wins(two: Routes) -> None:
     task = two.ask()
     two.break_(HAIKU)

@@ -37,13 +37,28 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalQueue:
+    """What waits for local models already, how many calls run, how long they usually take."""
+
+    ahead: int
+    running: int
+    took_s: float
+    attended: bool
+
+    @property
+    def wait_s(self) -> float:
+        """About how long a call would wait: those before it, as many at a time as run now."""
+        return self.ahead * self.took_s / max(1, self.running)
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """All models and pools as they are now. `local` has each local model with why it never fits."""
 
     published: Sequence[PublishedModel]
     pools: Sequence[tuple[PoolNow, Ahead]]
     local: Sequence[tuple[Model, str | None]]
-    gpu_attended: bool
+    queue: LocalQueue
     purse: Purse
     now: float
     n_ctx: int = 0
@@ -131,7 +146,9 @@ class Survey:
             max_output=context - 1,
             features=_features(row),
             cost=price(tokens, row.price_in) + price(wanted, row.price_out),
-            attended=self.gpu_attended,
+            wait_s=self.queue.wait_s,
+            waits_for=f"{self.queue.ahead} calls before it",
+            attended=self.queue.attended,
             refused="it has no chat template for messages" if formless else never_fits,
         )
 
@@ -158,8 +175,8 @@ def survey(
         published_models(conn),
         [(pool, waiting[pool.id]) for pool in pools_now(conn) if pool.id in waiting],
         [(row, _never_fits(conn, row, n_ctx or row.n_ctx)) for row in generating],
-        bool(generating) and _gpu_worker(conn),
-        Purse([_period(place, one, now) for place, one in enumerate(list_allowances(conn))]),
+        _local_queue(conn, place[1] if place[0] is None else None),
+        Purse([_period(number, one, now) for number, one in enumerate(list_allowances(conn))]),
         now,
         n_ctx,
     )
@@ -200,18 +217,15 @@ def _now(conn: Connection) -> float:
     return float(row[0])
 
 
-def _period(place: int, view: AllowanceView, now: float) -> Period:
+def _period(number: int, view: AllowanceView, now: float) -> Period:
     """The present period of an allowance, for a look at it; nothing is held."""
     ends = None if view.ends_at is None else view.ends_at.timestamp()
     limits = (view.ceiling, view.spent, view.held)
-    return Period(place, view.scope, view.unit, view.per, view.zone, *limits, ends, now)
+    return Period(number, view.scope, view.unit, view.per, view.zone, *limits, ends, now)
 
 
-def _gpu_worker(conn: Connection) -> bool:
-    row = conn.execute(
-        "SELECT EXISTS (SELECT FROM lmx.workers WHERE stopped_at IS NULL AND %(gpu)s = ANY(queues)"
-        " AND expires_at > (SELECT clock_timestamp()))"
-        " AND NOT EXISTS (SELECT FROM lmx.queues WHERE name = %(gpu)s AND paused)",
-        {"gpu": GPU},
-    ).fetchone()
-    return bool(row and row[0])
+def _local_queue(conn: Connection, rank: float | None) -> LocalQueue:
+    asked = {"queue": GPU, "rank": rank}
+    row = conn.execute(statement("gpu_ahead"), asked, prepare=True).fetchone()
+    assert row is not None
+    return LocalQueue(*row)
