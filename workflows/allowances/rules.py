@@ -122,7 +122,10 @@ def end_allowance(conn: psycopg.Connection[Any], scope: str, unit: str, per: str
 
 
 def follow_file(conn: psycopg.Connection[Any], given: Iterable[Allowance]) -> None:
-    """Set the allowances of providers.toml, and end those that are not in it any more."""
+    """Set the allowances of providers.toml, and end those that are not in it any more.
+
+    Each in a transaction of its own: no two periods are locked in another order than the claims'.
+    """
     wanted = {(one.scope, one.unit, one.per): one for one in given}
     rows = conn.execute(
         "SELECT scope, unit, per, zone, ceiling, origin FROM lmx.allowances WHERE active"

@@ -67,8 +67,7 @@ def publish(
     `told` is what the provider itself grants, by the account's name. Raises ConfigError for bad
     limits.
     """
-    with conn.transaction():
-        follow_file(conn, catalog.allowances)
+    follow_file(conn, catalog.allowances)
     for account in accounts:
         with conn.transaction():
             _lock_pools(conn, account)
