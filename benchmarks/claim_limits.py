@@ -18,13 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.relay import Relay
 from benchmarks.server import Server
 from lmx.workers.cloud.answer import Answer
 from lmx.workers.cloud.intake import CloudIntake
@@ -112,25 +113,60 @@ TRIALS = (
 )
 
 
+@dataclass(frozen=True)
+class _Race:
+    """What the workers of one race have done, and what the server has counted."""
+
+    acquired: int
+    seconds: float
+    commits: int
+    round_trips: int = 0
+
+
 def measure(server: Server, trial: Trial, seconds: float, backlog: int) -> Rate:
-    """Let the workers of a trial race for so many seconds, or until nothing is left."""
+    """Let the workers of a trial race for so many seconds, or until nothing is left.
+
+    Counts come from a race of their own, less what a worker does that claims nothing.
+    """
+    timed = _race(server, trial, seconds, backlog)
+    counted, idle = (_counted(server, trial, long, backlog) for long in (1.0, 0.0))
+    acquired = max(1, counted.acquired)
+    return Rate(
+        trial,
+        timed.acquired,
+        timed.seconds,
+        (counted.commits - idle.commits) / acquired,
+        (counted.round_trips - idle.round_trips) / acquired,
+    )
+
+
+def _counted(server: Server, trial: Trial, seconds: float, backlog: int) -> _Race:
+    with Relay(server.socket_directory) as relay:
+        race = _race(server, trial, seconds, backlog, relay)
+    return replace(race, round_trips=relay.round_trips)
+
+
+def _race(
+    server: Server, trial: Trial, seconds: float, backlog: int, relay: Relay | None = None
+) -> _Race:
     name = "claim_limits"
     database = Database(server.create(name))
     upgrade(database)
     with database.connect() as conn:
         _fill(conn, trial, backlog)
+    dsn = database.conninfo
+    if relay is not None:
+        dsn = dsn.replace(str(server.socket_directory), str(relay.directory))
     with server.quiet():
         before = server.counters(name)
-        told = _race(database.conninfo, trial, seconds)
+        told = _run_workers(dsn, trial, seconds)
         server.wait_until_left(name)
         commits = (server.counters(name) - before).commits
     acquired = sum(one["acquired"] for one in told)
     with database.connect() as conn:
         _check(conn, acquired)
     server.drop(name)
-    trips = sum(one["round_trips"] for one in told)
-    spent = max(one["seconds"] for one in told)
-    return Rate(trial, acquired, spent, commits / acquired, trips / acquired)
+    return _Race(acquired, max(one["seconds"] for one in told), commits)
 
 
 def _fill(conn: psycopg.Connection[Any], trial: Trial, backlog: int) -> None:
@@ -157,13 +193,9 @@ def _check(conn: psycopg.Connection[Any], acquired: int) -> None:
         raise RuntimeError(f"of {acquired} acquired calls, {row} ended, were paid, hold something")
 
 
-def _race(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]:
+def _run_workers(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]:
     """Start the workers together; each tells what it has done."""
-    # Lock the pools, read them, decide and write, commit: each waits for the server once. So do the
-    # lock and the read of an allowance.
-    each = 6 if trial.allowance else 4
     arguments = ["--worker", dsn, "--slots", str(trial.slots), "--seconds", str(seconds)]
-    arguments += ["--each", str(each)]
     command = [sys.executable, "-m", "benchmarks.claim_limits", *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     workers = [subprocess.Popen(command, text=True, **pipes) for _ in range(trial.workers)]
@@ -205,9 +237,8 @@ class _Silent:
         raise error
 
 
-def work(dsn: str, slots: int, seconds: float, each: int) -> None:
-    """Claim, end what was claimed together with the next claim, until the time is over; a claim
-    makes `each` round trips."""
+def work(dsn: str, slots: int, seconds: float) -> None:
+    """Claim, end what was claimed together with the next claim, until the time is over."""
     database = Database(dsn)
     worker = Registration(database, name=_QUEUE, queues=(_QUEUE,), heartbeat_s=60, lease_s=600)
     worker.start()
@@ -217,7 +248,7 @@ def work(dsn: str, slots: int, seconds: float, each: int) -> None:
         commit(conn, [], [])  # the statements' first round
         print("ready", flush=True)
         sys.stdin.readline()
-        acquired, trips = 0, 0
+        acquired = 0
         start = time.perf_counter()
         while time.perf_counter() - start < seconds:
             ended = [_ended(lease) for lease in demand.leases]
@@ -225,13 +256,12 @@ def work(dsn: str, slots: int, seconds: float, each: int) -> None:
             for lease in demand.leases:
                 intake.place(lease.task_id)
             acquired += len(demand.leases)
-            trips += each
             if not demand.leases and not ended:
                 break
         spent = time.perf_counter() - start
         commit(conn, [_ended(lease) for lease in demand.leases], [])
     worker.stop()
-    print(json.dumps({"acquired": acquired, "seconds": spent, "round_trips": trips}))
+    print(json.dumps({"acquired": acquired, "seconds": spent}))
 
 
 def _ended(lease: Lease) -> Batch:
@@ -266,10 +296,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="trials whose name contains this")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--slots", type=int, default=64, help=argparse.SUPPRESS)
-    parser.add_argument("--each", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
-        work(asked.worker, asked.slots, asked.seconds, asked.each)
+        work(asked.worker, asked.slots, asked.seconds)
         return 0
     with Server() as server:
         trials = [trial for trial in TRIALS if asked.only in trial.name]

@@ -110,10 +110,13 @@ class Turn:
         self.waits[row.id] = None if wait is None else wait.seconds / row.clock_rate
         if decision.deferred and wait is None:
             self.waits[row.id] = 0.0  # others may have stood behind what was set aside
+        state = write_state(decision.pool, folded.lowered)
+        if wait is None and not decision.admitted and state == row.state:
+            return
         self.written.append(
             {
                 "id": row.id,
-                "state": write_state(decision.pool, folded.lowered),
+                "state": state,
                 "wait": None if wait is None else wait.seconds,
                 "reason": None if wait is None else wait.reason,
                 "now": row.now,
