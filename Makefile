@@ -11,7 +11,7 @@ SOURCES := api workflows workers migrations tests benchmarks tools engine_cpp/py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup engine demo demo-crash test test-python test-cpp test-sanitize fuzz lint format types \
-	imports bench bench-engine soak-engine clean
+	imports bench bench-providers bench-engine soak-engine clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,11 @@ format: .venv ## Rewrite the sources in the project's style
 bench: .venv ## The durable core beside its peers (installs them into .venv-bench)
 	@sh benchmarks/setup.sh
 	@.venv-bench/bin/python -m benchmarks
+
+bench-providers: .venv ## Limits and a budget beside LiteLLM's, then the claim with limits (installs .venv-litellm)
+	@sh benchmarks/providers/setup.sh
+	@$(BIN)/python -m benchmarks.providers $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.claim_limits
 
 bench-engine: .venv ## The engine beside bare llama.cpp, with goals (BENCH_ARGS=--quick for a short look)
 	@$(BIN)/python -m benchmarks.engine $(BENCH_ARGS)

@@ -88,12 +88,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Rate:
-    """Acquisitions per second of all workers; commits and round trips for each."""
+    """Acquisitions per second of all workers; writing transactions and round trips for each."""
 
     trial: Trial
     acquired: int
     seconds: float
-    commits: float
+    writes: float
     round_trips: float
 
     @property
@@ -119,7 +119,7 @@ class _Race:
 
     acquired: int
     seconds: float
-    commits: int
+    writes: int
     round_trips: int = 0
 
 
@@ -135,7 +135,7 @@ def measure(server: Server, trial: Trial, seconds: float, backlog: int) -> Rate:
         trial,
         timed.acquired,
         timed.seconds,
-        (counted.commits - idle.commits) / acquired,
+        (counted.writes - idle.writes) / acquired,
         (counted.round_trips - idle.round_trips) / acquired,
     )
 
@@ -161,12 +161,12 @@ def _race(
         before = server.counters(name)
         told = _run_workers(dsn, trial, seconds)
         server.wait_until_left(name)
-        commits = (server.counters(name) - before).commits
+        writes = (server.counters(name) - before).writes
     acquired = sum(one["acquired"] for one in told)
     with database.connect() as conn:
         _check(conn, acquired)
     server.drop(name)
-    return _Race(acquired, max(one["seconds"] for one in told), commits)
+    return _Race(acquired, max(one["seconds"] for one in told), writes)
 
 
 def _fill(conn: psycopg.Connection[Any], trial: Trial, backlog: int) -> None:
@@ -278,13 +278,13 @@ def _ended(lease: Lease) -> Batch:
 
 def show(rates: Sequence[Rate]) -> None:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("claim", "workers", "acquisitions/s", "goal", "", "commits", "round trips"):
+    for heading in ("claim", "workers", "acquisitions/s", "goal", "", "write txs", "round trips"):
         table.add_column(heading, justify="left" if heading in ("claim", "") else "right")
     for rate in rates:
         goal = rate.trial.goal
         verdict = "" if goal is None else "pass" if rate.per_second >= goal else "MISSED"
         figures = (f"{rate.per_second:,.0f}", "" if goal is None else f">= {goal:,}", verdict)
-        counts = (f"{rate.commits:.3f}", f"{rate.round_trips:.3f}")
+        counts = (f"{rate.writes:.3f}", f"{rate.round_trips:.3f}")
         table.add_row(rate.trial.name, str(rate.trial.workers), *figures, *counts)
     Console().print(table)
 
