@@ -286,7 +286,7 @@ def show(rates: Sequence[Rate]) -> None:
         figures = (f"{rate.per_second:,.0f}", "" if goal is None else f">= {goal:,}", verdict)
         counts = (f"{rate.writes:.3f}", f"{rate.round_trips:.3f}")
         table.add_row(rate.trial.name, str(rate.trial.workers), *figures, *counts)
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def main() -> int:

@@ -44,14 +44,14 @@ def show_limits(kept: Sequence[Kept]) -> None:
     table = _table("16 callers", "answered", "429s", "share of the limit")
     for one in kept:
         table.add_row(one.system, str(one.answered), str(one.refused), f"{one.share:.1%}")
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def show_budget(spent: Sequence[Spent]) -> None:
     table = _table("a budget of $1, 64 at once", "requests", "billed", "overspent")
     for one in spent:
         table.add_row(one.system, str(one.answered), f"${one.billed:.4f}", f"${one.over:.4f}")
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def _table(name: str, *headings: str) -> Table:
