@@ -24,7 +24,7 @@ pytestmark = pytest.mark.leaves_open("the driver's threads end a little later th
 ASKED = {"prompt": "Count.", "max_tokens": 50, "budget": {"usd": 100_000_000}}
 HELD = "what was held"
 #: What a person may look at after a failure of the task 1.
-LOOKS = [("show", "1"), ("logs", "1"), ("limits",), ("breakers",), ("runs",), ("status",)]
+LOOKS = [("show", "1"), ("logs", "1"), ("limits",)]
 WRONG = "sk-wrong-77aa31f0c4"
 #: What the server's errors say, before they quote the key.
 SAYS = "prompt is too long for"
