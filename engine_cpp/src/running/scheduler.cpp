@@ -7,6 +7,11 @@
 #include "lmx/llama/host_memory.hpp"
 
 namespace lmx {
+namespace {
+
+constexpr auto kBurstApart = std::chrono::milliseconds(3);  // between requests of one burst
+
+}  // namespace
 
 void Signal::raise() {
   const std::lock_guard lock(mutex_);
@@ -57,7 +62,10 @@ std::shared_ptr<Request> Scheduler::submit(RequestSpec spec) {
   {
     const std::lock_guard lock(mutex_);
     if (closed_ || closing_) throw Cancelled("the engine is closed; make a new one");
-    queue_.push_back({request, nullptr, Clock::now()});
+    const auto now = Clock::now();
+    if (now - last_came_ > kBurstApart) burst_began_ = now;
+    last_came_ = now;
+    queue_.push_back({request, nullptr, now});
     live_.push_back(request);
     totals_.requests += 1;
     changed_ = true;
@@ -94,6 +102,13 @@ void Scheduler::run() {
       if (look && make_way(lock)) admit(lock);
     }
     if (bring_layers_back(lock)) continue;
+    if (const auto burst = end_of_burst()) {
+      stepped_at_.reset();
+      lock.unlock();
+      signal_->wait_until(burst);
+      lock.lock();
+      continue;
+    }
     if (anything_runnable()) {
       step_next(lock);
       continue;
@@ -146,6 +161,25 @@ std::optional<Clock::time_point> Scheduler::next_wake() const {
   constexpr auto kForeignPoll = std::chrono::milliseconds(200);
   if (anybody_waits() && !options_.device.is_cpu) no_later_than(Clock::now() + kForeignPoll);
   return wake;
+}
+
+// Until when the first decode of new prompts waits for more of them, so that a swarm that is asked
+// at once also decodes together: a twentieth of what the prompts take at most, and never for
+// streams.
+std::optional<Clock::time_point> Scheduler::end_of_burst() const {
+  constexpr double kShare = 0.05;
+  const auto now = Clock::now();
+  if (now >= last_came_ + kBurstApart) return std::nullopt;
+  double prompts_s = 0;
+  for (const auto& context : contexts_) {
+    if (context->stream_s() > 0) return std::nullopt;
+    prompts_s += context->prefill_left_s();
+  }
+  const std::chrono::duration<double> patience(kShare * prompts_s);
+  const auto end = std::min(last_came_ + kBurstApart,
+                            burst_began_ + std::chrono::duration_cast<Clock::duration>(patience));
+  if (end <= now) return std::nullopt;
+  return end;
 }
 
 std::vector<Share> Scheduler::shares() const {

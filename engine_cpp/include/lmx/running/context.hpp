@@ -109,6 +109,9 @@ class Context {
   // Seconds of a decode for the streams in its slots; 0 when none runs.
   double stream_s() const;
 
+  // Seconds that the prompts in its slots will still take, from what was seen.
+  double prefill_left_s() const;
+
   // One decode for all slots that may share it; its prompts do not hold up streams elsewhere, whose
   // decodes take `others_s` (0: there are none). The slots of requests that ended are parked.
   // Throws Error when the decode failed; the context is then of no more use.

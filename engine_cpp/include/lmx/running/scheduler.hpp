@@ -123,6 +123,7 @@ class Scheduler {
   void refuse_ended_requests();
   std::optional<Clock::time_point> next_wake() const;
   void step_next(Lock& lock);
+  std::optional<Clock::time_point> end_of_burst() const;
   void drop_failed(Context& context);
   void fail_everything(Lock& lock);
   KvStoreOptions store_options();
@@ -236,6 +237,8 @@ class Scheduler {
   std::unique_ptr<Loading> loading_;             // weights that are on their way; one at a time
   std::uint64_t contexts_made_ = 0;
   Clock::time_point next_look_{};
+  Clock::time_point burst_began_{};  // requests that follow each other closely; see end_of_burst()
+  Clock::time_point last_came_{};
   Clock::time_point next_layer_look_{};
   bool changed_ = false;  // something that may let a waiting request start
   bool closed_ = false;
