@@ -90,6 +90,14 @@ class Batching:
             due = self.lane.round(self.hands.conn, self.provider)
         return due
 
+    def wake(self) -> None:
+        """Let time pass: attempts that were put off are due, pools and breakers rest no longer."""
+        self.hands.conn.execute(
+            "UPDATE lmx.tasks SET state = 'ready', run_at = NULL WHERE state = 'scheduled'"
+        )
+        self.hands.conn.execute("DELETE FROM lmx.pool_news")
+        self.hands.conn.execute("UPDATE lmx.pools SET state = '{}', next_at = NULL")
+
     def batches(self) -> list[BatchView]:
         """All batches, the latest first."""
         return list_batches(self.database, ended=True)
