@@ -1,6 +1,8 @@
 """Calls that may wait go in batches: for half the price, each recorded once, whatever happens."""
 
 import asyncio
+import base64
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ from lmx.workflows.errors import InvalidInput
 from lmx.workflows.pools import list_pools
 from lmx.workflows.views import get_task, model_calls
 from tests.support.batches import POOLS, Batching
+from tests.support.media import png
 from tests.support.rehearsed import Rehearsed
 
 Start = Callable[..., Batching]
@@ -59,6 +62,20 @@ def test_calls_that_may_wait_go_together_for_half_the_price(start: Start, provid
     (batch,) = lane.batches()
     assert (batch.state, batch.succeeded, batch.waiting) == ("ended", 3, 0)
     assert check_budgets(lane.database) == []
+
+
+@pytest.mark.parametrize("provider", POOLS)
+def test_an_image_goes_with_its_call_into_the_batch(
+    start: Start, rehearsed: Rehearsed, provider: str
+) -> None:
+    lane = start(provider)
+    data = base64.b64encode(png()).decode()
+    content = [{"type": "image", "data": data}, {"type": "text", "text": "What is it?"}]
+    task = lane.ask(prompt=None, messages=[{"role": "user", "content": content}])
+    lane.round(2)
+    assert get_task(lane.database, task).state == "succeeded"
+    sent = json.dumps([body for body in rehearsed.requests() if "What is it?" in json.dumps(body)])
+    assert data in sent or data.replace("+", "-").replace("/", "_") in sent
 
 
 def test_a_call_in_a_batch_is_held_by_nobody_and_says_what_it_waits_for(
