@@ -16,8 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,22 +24,14 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.claim_worker import QUEUE
 from benchmarks.relay import Relay
 from benchmarks.server import Server
-from lmx.workers.cloud.answer import Answer
-from lmx.workers.cloud.intake import CloudIntake
-from lmx.workers.cloud.outcome import answered
 from lmx.workflows.allowances.rules import allowance, set_allowance
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.migrate import upgrade
-from lmx.workflows.lease import Lease
-from lmx.workflows.leases import Registration
-from lmx.workflows.operations import Applied
 from lmx.workflows.pools import PoolSpec, put_pool
-from lmx.workflows.providers.pricing import Tokens
-from lmx.workflows.turn import Batch, Feed, commit
 
-_QUEUE = "bench"
 _POOLS = 16
 #: Limits that are charged and never reached, of both kinds.
 _LIMITS = {
@@ -171,7 +162,7 @@ def _race(
 
 def _fill(conn: psycopg.Connection[Any], trial: Trial, backlog: int) -> None:
     limits = _LIMITS[trial.limits]
-    specs = [PoolSpec(_QUEUE, "bench", "default", f"g{n}", limits) for n in range(trial.pools)]
+    specs = [PoolSpec(QUEUE, "bench", "default", f"g{n}", limits) for n in range(trial.pools)]
     pools = [put_pool(conn, spec) for spec in specs]
     if trial.allowance:
         set_allowance(conn, allowance("1_000_000_000", unit="calls"))
@@ -195,8 +186,8 @@ def _check(conn: psycopg.Connection[Any], acquired: int) -> None:
 
 def _run_workers(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]:
     """Start the workers together; each tells what it has done."""
-    arguments = ["--worker", dsn, "--slots", str(trial.slots), "--seconds", str(seconds)]
-    command = [sys.executable, "-m", "benchmarks.claim_limits", *arguments]
+    arguments = [dsn, str(trial.slots), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.claim_worker", *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     workers = [subprocess.Popen(command, text=True, **pipes) for _ in range(trial.workers)]
     for worker in workers:
@@ -207,73 +198,6 @@ def _run_workers(dsn: str, trial: Trial, seconds: float) -> list[dict[str, Any]]
         worker.stdin.write("go\n")
         worker.stdin.flush()
     return [json.loads(worker.communicate()[0]) for worker in workers]
-
-
-class _Demand:
-    """A worker's side of the group commit: it takes leases and counts messages to the server."""
-
-    queue = _QUEUE
-
-    def __init__(self, intake: CloudIntake, slots: int) -> None:
-        self._intake, self._slots = intake, slots
-        self.leases: list[Lease] = []
-
-    def slots(self) -> int:
-        return self._slots
-
-    def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
-        return self._intake.claim(conn, slots)
-
-    def take(self, leases: list[Lease]) -> None:
-        self.leases = leases
-
-
-class _Silent:
-    def done(self, value: list[Applied]) -> None:
-        """Nobody waits."""
-
-    def fail(self, error: BaseException) -> None:
-        """A benchmark that fails is over."""
-        raise error
-
-
-def work(dsn: str, slots: int, seconds: float) -> None:
-    """Claim, end what was claimed together with the next claim, until the time is over."""
-    database = Database(dsn)
-    worker = Registration(database, name=_QUEUE, queues=(_QUEUE,), heartbeat_s=60, lease_s=600)
-    worker.start()
-    intake = CloudIntake(_QUEUE, slots, lambda: worker.worker_id)
-    demand = _Demand(intake, slots)
-    with database.connect_hot() as conn:
-        commit(conn, [], [])  # the statements' first round
-        print("ready", flush=True)
-        sys.stdin.readline()
-        acquired = 0
-        start = time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            ended = [_ended(lease) for lease in demand.leases]
-            _, [(_, _, demand.leases)] = commit(conn, ended, [(Feed(demand), slots)])
-            for lease in demand.leases:
-                intake.place(lease.task_id)
-            acquired += len(demand.leases)
-            if not demand.leases and not ended:
-                break
-        spent = time.perf_counter() - start
-        commit(conn, [_ended(lease) for lease in demand.leases], [])
-    worker.stop()
-    print(json.dumps({"acquired": acquired, "seconds": spent}))
-
-
-def _ended(lease: Lease) -> Batch:
-    answer = Answer(
-        text="Done.",
-        model="m",
-        finish_reason="stop",
-        stop_reason="end_turn",
-        tokens=Tokens(input=650, output=120),
-        request_id="r",
-    )
-    return Batch(answered(lease, answer, 365_000, 0.2), _Silent())
 
 
 def show(rates: Sequence[Rate]) -> None:
@@ -294,12 +218,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each trial")
     parser.add_argument("--backlog", type=int, default=60_000, help="calls that wait")
     parser.add_argument("--only", default="", help="trials whose name contains this")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--slots", type=int, default=64, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.worker:
-        work(asked.worker, asked.slots, asked.seconds)
-        return 0
     with Server() as server:
         trials = [trial for trial in TRIALS if asked.only in trial.name]
         rates = [measure(server, trial, asked.seconds, asked.backlog) for trial in trials]
