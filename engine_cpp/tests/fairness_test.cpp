@@ -47,6 +47,7 @@ TEST("an exact prefill stops at the multiples of a chunk, and goes one by one be
 }
 
 TEST("a quantum is long beside what moving costs") {
-  CHECK(quantum_s(2, 0.001) == 2);
-  CHECK(quantum_s(2, 1) == 20);
+  CHECK(quantum_s(2, 0.001, 0.1) == 2);
+  CHECK(quantum_s(2, 1, 0) == 20);
+  CHECK(quantum_s(2, 0.001, 3) == 12);
 }

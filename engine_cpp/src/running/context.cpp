@@ -107,6 +107,7 @@ std::unique_ptr<Generation> Context::suspend(std::uint32_t index) {
   std::unique_ptr<Generation> generation = std::move(slots_[index].generation);
   slots_[index].tokens.assign(generation->tokens.begin(),
                               generation->tokens.begin() + slots_[index].n_past);
+  generation->reached = slots_[index].n_past;
   park(index);
   generation->request->enter(Phase::suspended);
   return generation;

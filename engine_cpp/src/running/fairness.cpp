@@ -34,9 +34,10 @@ std::uint32_t exact_bite(std::uint32_t n_past, std::uint32_t prompt, std::uint32
   return std::min(chunk - n_past % chunk, prompt - n_past);
 }
 
-double quantum_s(double least_s, double swap_s) {
+double quantum_s(double least_s, double swap_s, double reload_s) {
   constexpr double kTimesSwap = 20;
-  return std::max(least_s, kTimesSwap * swap_s);
+  constexpr double kTimesReload = 4;
+  return std::max({least_s, kTimesSwap * swap_s, kTimesReload * reload_s});
 }
 
 }  // namespace lmx

@@ -26,7 +26,7 @@ bool Scheduler::worth_reloading(ResidentModel& model, Clock::time_point now) {
     if (context->active() == 0) room += ledger_.held(context->id());
     change_s += 2 * sessions_.seconds_for(ledger_.held(context->id(), Kind::kv));
     for (const Slot& slot : context->slots()) {
-      if (slot.running() && !may_be_suspended(*context, slot)) all_had_their_time = false;
+      if (slot.running() && !may_be_suspended(*context, slot, 0)) all_had_their_time = false;
     }
   }
   const Bytes streamed =

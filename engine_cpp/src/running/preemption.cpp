@@ -23,17 +23,22 @@ bool Scheduler::time_to_look() {
   return true;
 }
 
-// Whether the request in the slot has had its quantum: long beside what it costs to bring it back.
-bool Scheduler::may_be_suspended(const Context& context, const Slot& slot) const {
+// Whether the request in the slot has had its quantum: long beside what it costs to bring it back,
+// with `reload_s` for what else must be brought back. It also has to come further than the last
+// time: what was lost meanwhile would else be computed again and again.
+bool Scheduler::may_be_suspended(const Context& context, const Slot& slot, double reload_s) const {
   const auto now = Clock::now();
   if (slow_reader(slot, now, options_.patience_s)) return true;
+  if (slot.n_past <= slot.generation->reached) return false;
   const Bytes per_token = ledger_.held(context.id(), Kind::kv) /
                           (std::uint64_t{context.spec().n_ctx} * context.spec().n_seq);
   const Bytes bytes = per_token * slot.n_past;
-  const bool has_room = bytes <= host_->cap();
+  const Ledger host = host_->now();
+  const bool has_room = bytes <= sub_floor(host.cap(), host.held(Kind::weights));
   const double cost_s =
       has_room ? 2 * sessions_.seconds_for(bytes) : context.prefill_s(slot.n_past);
-  return seconds_between(slot.generation->began, now) >= quantum_s(options_.quantum_s, cost_s);
+  return seconds_between(slot.generation->began, now) >=
+         quantum_s(options_.quantum_s, cost_s, reload_s);
 }
 
 // What would reside if those who may be suspended were.
@@ -41,11 +46,15 @@ std::vector<Resident> Scheduler::residents_but_preemptible() const {
   std::vector<Resident> all = residents();
   for (const auto& context : contexts_) {
     const auto resident = std::ranges::find(all, context->id(), &Resident::id);
+    const double reload_s = context->model().load_s + context->build_s();
+    bool evictable = true;
     std::uint32_t staying = 0;
     for (const Slot& slot : context->slots()) {
-      if (slot.running() && !may_be_suspended(*context, slot)) staying += 1;
+      if (!slot.running()) continue;
+      evictable = evictable && may_be_suspended(*context, slot, reload_s);
+      if (!may_be_suspended(*context, slot, 0)) staying += 1;
     }
-    resident->running = staying > 0;
+    resident->running = !evictable;
     resident->free_slots = context->spec().n_seq - staying;
   }
   return all;
@@ -96,7 +105,7 @@ std::uint32_t Scheduler::longest_running(const Context& context) const {
   auto began = Clock::time_point::max();
   for (std::uint32_t i = 0; i < context.slots().size(); ++i) {
     const Slot& slot = context.slots()[i];
-    if (!slot.running() || !may_be_suspended(context, slot)) continue;
+    if (!slot.running() || !may_be_suspended(context, slot, 0)) continue;
     const bool slow = slot.generation->request->throttled();
     const auto since = slow ? Clock::time_point::min() : slot.generation->began;
     if (since >= began) continue;

@@ -31,7 +31,7 @@ std::uint32_t prefill_bite(double stream_s, double prefill_token_s, std::uint32_
 std::uint32_t exact_bite(std::uint32_t n_past, std::uint32_t prompt, std::uint32_t chunk);
 
 // Seconds that a request may run before it gives way to one that waits, given what it costs to
-// move its keys and values out and in again.
-double quantum_s(double least_s, double swap_s);
+// move its keys and values out and in again, and to bring back the weights that give way with it.
+double quantum_s(double least_s, double swap_s, double reload_s);
 
 }  // namespace lmx

@@ -168,7 +168,7 @@ class Scheduler {
 
   void place(Waiting waiting, Context& context, Lock& lock);
   bool time_to_look();
-  bool may_be_suspended(const Context& context, const Slot& slot) const;
+  bool may_be_suspended(const Context& context, const Slot& slot, double reload_s) const;
   std::vector<Resident> residents_but_preemptible() const;
   bool make_way(Lock& lock);
   bool suspend_for(const Decision& decision, const Job& job, Lock& lock);

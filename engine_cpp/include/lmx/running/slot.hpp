@@ -33,6 +33,7 @@ struct Generation {
   std::vector<llama_token> tokens;  // the prompt, then those chosen; the last is not yet decoded
   bool answering = false;           // decoding, since it last came into a slot
   Clock::time_point began;          // when it last came into a slot
+  std::uint32_t reached = 0;        // tokens that were in the cache when it was last suspended
 };
 
 // One sequence of a context: empty, running, or parked: its last request has ended, and its keys
