@@ -107,7 +107,9 @@ class _Bout:
             self.closing.set()
             self.engine.close()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():  # as long as it takes: the clients tell what is lost
+                thread.join(_LOOK_EVERY_S)
+                self._look()
         if order == "drain":
             self._drain()
             self.closing.set()
