@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lmx.workflows.database.connect import Database
+from tests.support.batches import Batching, StartLane
 from tests.support.command import Lmx
 from tests.support.pools import Pools
 from tests.support.rehearsed import Rehearsed, profile
@@ -41,3 +43,19 @@ def lmx(
 ) -> Lmx:
     """The command, with the test's database."""
     return Lmx(tmp_path / "home", database, monkeypatch, capsys)
+
+
+@pytest.fixture
+def start(database: Database, rehearsed: Rehearsed) -> Iterator[StartLane]:
+    """Starts lanes; the provider ends batches at once unless it is told otherwise."""
+    rehearsed.pace_batches(seconds=0)
+    started: list[Batching] = []
+
+    def start(provider: str = "anthropic", **terms: Any) -> Batching:
+        started.append(Batching(database, provider, rehearsed.url, **terms))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+    rehearsed.pace_batches(seconds=0)

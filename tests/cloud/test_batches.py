@@ -1,49 +1,29 @@
 """Calls that may wait go in batches: for half the price, each recorded once, whatever happens."""
 
-import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from lmx.workers.cloud.errors import Failure, ProviderError
-from lmx.workflows import faults
 from lmx.workflows.allowances.audit import check_allowances
 from lmx.workflows.allowances.rules import Allowance, set_allowance
 from lmx.workflows.budgets import check_budgets
 from lmx.workflows.control import cancel, retry
-from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.pools import list_pools
 from lmx.workflows.views import get_task, model_calls
-from tests.support.batches import POOLS, Batching
+from tests.support.batches import POOLS, StartLane
 from tests.support.media import png
 from tests.support.rehearsed import Rehearsed
 
-Start = Callable[..., Batching]
 USD = 1_000_000_000
 
 
-@pytest.fixture
-def start(database: Database, rehearsed: Rehearsed) -> Iterator[Start]:
-    """Starts lanes; the provider ends batches at once unless it is told otherwise."""
-    rehearsed.pace_batches(seconds=0)
-    started: list[Batching] = []
-
-    def start(provider: str = "anthropic", **terms: Any) -> Batching:
-        started.append(Batching(database, provider, rehearsed.url, **terms))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
-    rehearsed.pace_batches(seconds=0)
-
-
 @pytest.mark.parametrize("provider", POOLS)
-def test_calls_that_may_wait_go_together_for_half_the_price(start: Start, provider: str) -> None:
+def test_calls_that_may_wait_go_together_for_half_the_price(
+    start: StartLane, provider: str
+) -> None:
     lane = start(provider)
     tasks = [lane.ask(budget={"usd": USD}) for _ in range(3)]
     lane.round()
@@ -66,7 +46,7 @@ def test_calls_that_may_wait_go_together_for_half_the_price(start: Start, provid
 
 @pytest.mark.parametrize("provider", POOLS)
 def test_an_image_goes_with_its_call_into_the_batch(
-    start: Start, rehearsed: Rehearsed, provider: str
+    start: StartLane, rehearsed: Rehearsed, provider: str
 ) -> None:
     lane = start(provider)
     data = base64.b64encode(png()).decode()
@@ -79,7 +59,7 @@ def test_an_image_goes_with_its_call_into_the_batch(
 
 
 def test_a_call_in_a_batch_is_held_by_nobody_and_says_what_it_waits_for(
-    start: Start, rehearsed: Rehearsed
+    start: StartLane, rehearsed: Rehearsed
 ) -> None:
     rehearsed.pace_batches(seconds=3600)
     lane = start()
@@ -101,7 +81,7 @@ def test_a_call_in_a_batch_is_held_by_nobody_and_says_what_it_waits_for(
     assert all(limit.used == 0 for limit in pools["anthropic/default/haiku"].limits)
 
 
-def test_calls_wait_for_others_for_a_while(start: Start) -> None:
+def test_calls_wait_for_others_for_a_while(start: StartLane) -> None:
     lane = start(wait_s=30.0, enough=3)
     task = lane.ask()
     assert 29 < lane.round() <= 30
@@ -114,7 +94,7 @@ def test_calls_wait_for_others_for_a_while(start: Start) -> None:
 
 
 def test_a_call_that_fails_in_its_batch_costs_nothing_and_tries_again(
-    start: Start, rehearsed: Rehearsed
+    start: StartLane, rehearsed: Rehearsed
 ) -> None:
     lane = start()
     task = lane.ask(budget={"usd": USD})
@@ -129,7 +109,9 @@ def test_a_call_that_fails_in_its_batch_costs_nothing_and_tries_again(
     assert check_budgets(lane.database) == []
 
 
-def test_a_request_that_cannot_be_served_fails_alone(start: Start, rehearsed: Rehearsed) -> None:
+def test_a_request_that_cannot_be_served_fails_alone(
+    start: StartLane, rehearsed: Rehearsed
+) -> None:
     lane = start()
     tasks = [lane.ask() for _ in range(3)]
     rehearsed.fail({"kind": "batch_invalid"})
@@ -140,7 +122,7 @@ def test_a_request_that_cannot_be_served_fails_alone(start: Start, rehearsed: Re
     assert failed["kind"] == "invalid_request"
 
 
-def test_an_expired_batch_is_sent_again(start: Start, rehearsed: Rehearsed) -> None:
+def test_an_expired_batch_is_sent_again(start: StartLane, rehearsed: Rehearsed) -> None:
     rehearsed.pace_batches(seconds=3600, expires_s=0.001)
     lane = start()
     task = lane.ask(budget={"usd": USD})
@@ -154,7 +136,7 @@ def test_an_expired_batch_is_sent_again(start: Start, rehearsed: Rehearsed) -> N
 
 @pytest.mark.parametrize("fault", ["overloaded", "rate_limited", "billing"])
 def test_what_the_provider_does_not_take_waits_in_its_queue_again(
-    start: Start, rehearsed: Rehearsed, fault: str
+    start: StartLane, rehearsed: Rehearsed, fault: str
 ) -> None:
     lane = start()
     task = lane.ask(budget={"usd": USD})
@@ -174,168 +156,8 @@ def test_what_the_provider_does_not_take_waits_in_its_queue_again(
     assert get_task(lane.database, task).state == "succeeded"
 
 
-@pytest.mark.parametrize("provider", POOLS)
-@pytest.mark.parametrize("fault", ["lost", "malformed"])
-def test_a_batch_whose_answer_was_lost_is_found_and_not_sent_twice(
-    start: Start, rehearsed: Rehearsed, provider: str, fault: str
-) -> None:
-    lane = start(provider)
-    tasks = [lane.ask(budget={"usd": USD}) for _ in range(2)]
-    before = rehearsed.counts(POOLS[provider]).get("batches", 0)
-    rehearsed.fail({"kind": fault})
-    lane.round()
-    assert [batch.state for batch in lane.batches()] == ["sending"]
-    lane.round(3)
-    assert [get_task(lane.database, task).state for task in tasks] == ["succeeded"] * 2
-    assert rehearsed.counts(POOLS[provider])["batches"] == before + 1
-    assert [batch.state for batch in lane.batches()] == ["ended"]
-    assert check_budgets(lane.database) == []
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@pytest.mark.parametrize(
-    ("provider", "point"),
-    [
-        ("anthropic", "batch.before"),
-        ("anthropic", "batch.after"),
-        ("anthropic", "send_batch.before"),
-        ("gemini", "send_batch.before"),
-        ("anthropic", "send_batch.after"),
-        ("anthropic", "record_batch.before"),
-        ("anthropic", "record_batch.after"),
-    ],
-)
-def test_whoever_is_alive_goes_on_where_another_has_died(
-    start: Start,
-    rehearsed: Rehearsed,
-    monkeypatch: pytest.MonkeyPatch,
-    provider: str,
-    point: str,
-) -> None:
-    victim, heir = start(provider), start(provider)
-    tasks = [victim.ask(budget={"usd": USD}) for _ in range(3)]
-    before = rehearsed.counts(POOLS[provider]).get("batches", 0)
-
-    def die(kinds: Any, when: str) -> None:
-        if point in {f"{kind}.{when}" for kind in kinds}:
-            raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(faults, "points", die)
-        with pytest.raises(Killed):
-            victim.round(2)
-    victim.dies()
-    heir.round(4)
-    assert {get_task(heir.database, task).state for task in tasks} == {"succeeded"}
-    assert rehearsed.counts(POOLS[provider])["batches"] == before + 1
-    assert heir.row("SELECT count(*), count(DISTINCT task_id) FROM lmx.charges") == (3, 3)
-    assert check_budgets(heir.database) == []
-
-
-def test_a_batch_that_somebody_else_has_sent_meanwhile_is_cancelled(
-    start: Start, rehearsed: Rehearsed
-) -> None:
-    rehearsed.pace_batches(seconds=3600)
-    sleeper, heir = start(), start()
-    task = sleeper.ask()
-    before = rehearsed.counts("haiku").get("batches", 0)
-    create, sent = sleeper.provider.create, []
-
-    async def late(name: str, model: str, requests: Any) -> Any:
-        sent.append(await create(name, model, requests))
-        # Meanwhile others have taken it for dead, and have sent the batch themselves.
-        heir.hands.conn.execute(
-            "UPDATE lmx.batches SET state = 'processing', provider_id = 'another', worker_id = NULL"
-        )
-        return sent[-1]
-
-    sleeper.provider.create = late  # type: ignore[method-assign]
-    sleeper.round()
-    assert rehearsed.counts("haiku")["batches"] == before + 1
-    assert sleeper.look(sent[-1].id).ended  # it was cancelled
-    assert get_task(heir.database, task).state == "parked"
-
-
-def test_a_batch_that_somebody_else_has_found_meanwhile_goes_on(
-    start: Start, rehearsed: Rehearsed
-) -> None:
-    rehearsed.pace_batches(seconds=3600)
-    sleeper, heir = start("gemini"), start("gemini")
-    task = sleeper.ask()
-    create = sleeper.provider.create
-
-    async def late(name: str, model: str, requests: Any) -> Any:
-        sent = await create(name, model, requests)
-        sleeper.dies()
-        await asyncio.to_thread(heir.round, 2)
-        return sent
-
-    sleeper.provider.create = late  # type: ignore[method-assign]
-    sleeper.round()
-    (batch,) = heir.batches()
-    assert batch.provider_id is not None
-    assert not sleeper.look(batch.provider_id).ended
-    rehearsed.pace_batches(seconds=0)
-    heir.round()
-    assert get_task(heir.database, task).state == "succeeded"
-
-
-def test_a_refusal_that_comes_too_late_gives_nothing_back(
-    start: Start, rehearsed: Rehearsed
-) -> None:
-    rehearsed.pace_batches(seconds=3600)
-    sleeper, heir = start("gemini"), start("gemini")
-    task = sleeper.ask()
-
-    async def late(name: str, model: str, requests: Any) -> Any:
-        sleeper.dies()
-        await asyncio.to_thread(heir.round, 2)
-        raise ProviderError(Failure.RATE_LIMITED, "not now")
-
-    sleeper.provider.create = late  # type: ignore[method-assign]
-    sleeper.round()
-    assert [batch.state for batch in heir.batches()] == ["processing"]
-    assert get_task(heir.database, task).state == "parked"
-
-
-def test_a_stranger_s_batch_of_the_same_size_is_not_taken_for_ours(
-    start: Start, rehearsed: Rehearsed, database: Database
-) -> None:
-    stranger, lane = start(), start()
-    theirs = stranger.ask()
-    stranger.round()
-    # As if another installation had sent it with the same key: our rows know nothing of it.
-    lane.row("DELETE FROM lmx.batch_calls RETURNING task_id")
-    lane.row("DELETE FROM lmx.batches RETURNING id")
-    mine = lane.ask()
-    rehearsed.fail({"kind": "server_error"})
-    lane.round()
-    assert [batch.state for batch in lane.batches()] == ["sending"]
-    lane.round(3)
-    assert get_task(database, mine).state == "succeeded"
-    assert get_task(database, theirs).state == "parked"
-
-
-def test_our_own_batches_of_other_models_are_not_looked_into(
-    start: Start, rehearsed: Rehearsed
-) -> None:
-    rehearsed.pace_batches(seconds=3600)
-    lane = start()
-    lane.ask()
-    lane.round()
-    lane.row("UPDATE lmx.batches SET pool_id = (SELECT max(id) FROM lmx.pools) RETURNING id")
-    task = lane.ask()
-    rehearsed.fail({"kind": "server_error"})
-    lane.round(3)
-    assert [batch.state for batch in lane.batches()] == ["processing", "processing"]
-    assert get_task(lane.database, task).state == "parked"
-
-
 def test_a_batch_that_is_too_much_is_halved_until_the_guilty_call_stands_alone(
-    start: Start, rehearsed: Rehearsed
+    start: StartLane, rehearsed: Rehearsed
 ) -> None:
     lane = start()
     tasks = [lane.ask() for _ in range(2)]
@@ -357,7 +179,9 @@ def test_a_batch_that_is_too_much_is_halved_until_the_guilty_call_stands_alone(
     assert sent == [2, 1, 1]
 
 
-def test_a_cancelled_call_is_paid_when_its_batch_ends(start: Start, rehearsed: Rehearsed) -> None:
+def test_a_cancelled_call_is_paid_when_its_batch_ends(
+    start: StartLane, rehearsed: Rehearsed
+) -> None:
     rehearsed.pace_batches(seconds=3600)
     lane = start()
     kept, given_up = (lane.ask(budget={"usd": USD}) for _ in range(2))
@@ -381,7 +205,7 @@ def test_a_cancelled_call_is_paid_when_its_batch_ends(start: Start, rehearsed: R
 
 
 def test_a_batch_that_nobody_waits_for_is_cancelled_and_costs_what_was_done(
-    start: Start, rehearsed: Rehearsed
+    start: StartLane, rehearsed: Rehearsed
 ) -> None:
     rehearsed.pace_batches(seconds=3600)
     lane = start()
@@ -399,7 +223,7 @@ def test_a_batch_that_nobody_waits_for_is_cancelled_and_costs_what_was_done(
     assert check_budgets(lane.database) == []
 
 
-def test_a_call_that_waits_for_a_batch_is_cancelled_like_any_other(start: Start) -> None:
+def test_a_call_that_waits_for_a_batch_is_cancelled_like_any_other(start: StartLane) -> None:
     lane = start(wait_s=3600.0, enough=3)
     task = lane.ask(budget={"usd": USD})
     lane.round()
@@ -410,7 +234,7 @@ def test_a_call_that_waits_for_a_batch_is_cancelled_like_any_other(start: Start)
 
 
 def test_a_call_that_is_retried_while_its_old_batch_runs_pays_for_both(
-    start: Start, rehearsed: Rehearsed
+    start: StartLane, rehearsed: Rehearsed
 ) -> None:
     rehearsed.pace_batches(seconds=3600)
     lane = start()
@@ -429,7 +253,7 @@ def test_a_call_that_is_retried_while_its_old_batch_runs_pays_for_both(
 
 
 def test_results_are_recorded_once_however_often_they_are_read(
-    start: Start, rehearsed: Rehearsed
+    start: StartLane, rehearsed: Rehearsed
 ) -> None:
     lane = start()
     tasks = [lane.ask(budget={"usd": USD}) for _ in range(3)]
@@ -444,7 +268,7 @@ def test_results_are_recorded_once_however_often_they_are_read(
     assert {get_task(lane.database, task).state for task in tasks} == {"succeeded"}
 
 
-def test_what_the_provider_keeps_is_limited(start: Start, rehearsed: Rehearsed) -> None:
+def test_what_the_provider_keeps_is_limited(start: StartLane, rehearsed: Rehearsed) -> None:
     rehearsed.pace_batches(seconds=3600)
     lane = start(queued_calls=2, max_calls=10)
     for _ in range(3):
@@ -459,7 +283,7 @@ def test_what_the_provider_keeps_is_limited(start: Start, rehearsed: Rehearsed) 
     assert [batch.calls for batch in lane.batches()] == [1, 2]
 
 
-def test_batches_are_paid_out_of_allowances(start: Start, rehearsed: Rehearsed) -> None:
+def test_batches_are_paid_out_of_allowances(start: StartLane, rehearsed: Rehearsed) -> None:
     rehearsed.pace_batches(seconds=3600)
     lane = start()
     first = lane.ask()
@@ -480,7 +304,7 @@ def test_batches_are_paid_out_of_allowances(start: Start, rehearsed: Rehearsed) 
     assert check_allowances(lane.database) == []
 
 
-def test_a_route_s_model_may_wait_for_a_batch(start: Start) -> None:
+def test_a_route_s_model_may_wait_for_a_batch(start: StartLane) -> None:
     lane = start()
     task = lane.client.generate(
         route="bulk", prompt="Count.", max_tokens=50, when="cheap", budget={"usd": USD}
@@ -491,7 +315,7 @@ def test_a_route_s_model_may_wait_for_a_batch(start: Start) -> None:
     assert get_task(lane.database, task).state == "succeeded"
 
 
-def test_a_batch_is_not_promised_within_less_than_a_day(start: Start) -> None:
+def test_a_batch_is_not_promised_within_less_than_a_day(start: StartLane) -> None:
     lane = start()
     with pytest.raises(InvalidInput, match="a batch may take 24 h"):
         lane.ask(timeout=3600)

@@ -1,7 +1,7 @@
 """A lane of batches moved step by step by a test, against the faithful provider."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from lmx.workers import anthropic_batches, gemini_batches
 from lmx.workers.cloud.batches.guarded import GuardedBatches
@@ -108,3 +108,9 @@ class Batching:
 
 def _as_dict(terms: BatchTerms) -> Mapping[str, Any]:
     return {name: getattr(terms, name) for name in BatchTerms.__slots__}
+
+
+class StartLane(Protocol):
+    """Starts a lane, which ends with the test; `terms` are those of `[account.batches]`."""
+
+    def __call__(self, provider: str = "anthropic", **terms: Any) -> Batching: ...
