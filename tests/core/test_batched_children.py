@@ -18,7 +18,7 @@ from tests.support.workers import Workers
 
 
 @coordinator
-def patient(ctx: Context, count: int) -> int:
+def waits_for_batches(ctx: Context, count: int) -> int:
     """Let calls wait for half the price; return how many have answered."""
     asked = {"model": HAIKU, "prompt": "Count.", "max_tokens": 50, "when": "cheap"}
     return len(ctx.gather(*[ctx.generate(**asked) for _ in range(count)]))
@@ -27,7 +27,7 @@ def patient(ctx: Context, count: int) -> int:
 @coordinator
 def above(ctx: Context, count: int) -> int:
     """Leave it to another coordinator."""
-    (counted,) = ctx.gather(ctx.spawn(patient, count))
+    (counted,) = ctx.gather(ctx.spawn(waits_for_batches, count))
     return int(counted)
 
 
