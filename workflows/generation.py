@@ -16,7 +16,7 @@ from lmx.workflows.attachments.store import complete
 from lmx.workflows.call_options import CheckedCall, bytes_of, check_call
 from lmx.workflows.cheap import check_when, refuse_hurried
 from lmx.workflows.conversations import as_plain_texts, cache_marks
-from lmx.workflows.errors import BudgetExceeded, InvalidInput, NotFound
+from lmx.workflows.errors import BudgetExceeded, InvalidInput
 from lmx.workflows.money import USD, price
 from lmx.workflows.names import GPU
 from lmx.workflows.providers.planning import (
@@ -152,14 +152,11 @@ def place_call(
     call = dict(checked)
     if "messages" in call:
         call["messages"] = deepcopy(call["messages"])  # each model takes them in its own form
-    try:
-        row = models.get_model(conn, model)
-    except NotFound:
-        cloud = find_cloud_model(conn, model)
-        if cloud is None:
-            raise
+    row = models.find_model(conn, model)
+    if row is None and (cloud := find_cloud_model(conn, model)) is not None:
         files = checked.files if isinstance(checked, CheckedCall) else {}
         return _place_cloud_call(conn, cloud, call, files, max_tokens, pool, cheap=cheap)
+    row = row or models.get_model(conn, model)
     _refuse_what_local_models_lack(model, call)
     if row.info.get("generates") is False:
         raise InvalidInput(

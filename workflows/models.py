@@ -10,6 +10,7 @@ import psycopg
 from lmx.workflows.errors import Conflict, InvalidInput, NeverFitsError, NotFound
 from lmx.workflows.names import EMBED, GENERATE, GPU
 from lmx.workflows.operations import encode
+from lmx.workflows.providers.catalog import load_catalog
 
 Connection = psycopg.Connection[Any]
 
@@ -75,13 +76,18 @@ def list_models(conn: Connection) -> list[Model]:
     return [_model(row) for row in rows]
 
 
-def get_model(conn: Connection, name: str) -> Model:
-    """The model called `name`. Raises NotFound, naming those that exist."""
+def find_model(conn: Connection, name: str) -> Model | None:
+    """The local model called `name`, if there is one."""
     query = f"SELECT {_COLUMNS} FROM lmx.models WHERE name = %s"  # noqa: S608
     row = None if "\x00" in name else conn.execute(query, [name]).fetchone()
-    if row is None:
-        raise NotFound(f"no model is called {name!r}", hint=_what_exists(conn))
-    return _model(row)
+    return None if row is None else _model(row)
+
+
+def get_model(conn: Connection, name: str) -> Model:
+    """The local model called `name`. Raises NotFound, naming those that exist."""
+    if (model := find_model(conn, name)) is None:
+        raise NotFound(f"no model is called {name!r}", hint=_what_exists(conn, name))
+    return model
 
 
 def choose_model(conn: Connection, name: str | None) -> Model:
@@ -193,7 +199,12 @@ def _roomiest_device(conn: Connection) -> tuple[int, int] | None:
     return None if row is None else (row[0], row[1])
 
 
-def _what_exists(conn: Connection) -> str:
+def _what_exists(conn: Connection, name: str) -> str:
+    shipped = load_catalog()
+    if name in shipped.models:
+        provider = shipped.models[name].provider
+        account = next(one for one in shipped.accounts if one.provider == provider)
+        return f"{provider} has it: set {account.key_env}, and run `lmx up`"
     rows = conn.execute(
         "SELECT name FROM lmx.models UNION SELECT name FROM lmx.cloud_models ORDER BY 1 LIMIT 20"
     ).fetchall()

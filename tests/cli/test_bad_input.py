@@ -13,6 +13,11 @@ BAD = {
     "an id that is no number": (["show", "x"], 2, "valid integer"),
     "no prompt": (["enqueue"], 2, "there is no prompt"),
     "unknown model": (["enqueue", "hi", "--model", "x"], 2, "no model is called 'x'"),
+    "unserved model": (
+        ["enqueue", "hi", "--model", "claude-haiku-5-5"],
+        2,
+        "anthropic has it: set ANTHROPIC_API_KEY, and run `lmx up`",
+    ),
     "unknown workflow": (["run", "nope"], 2, "is called 'nope'; known: call, review"),
     "unknown function": (["enqueue", "--function", "nope"], 2, "is called 'nope'"),
     "bad JSON": (["enqueue", "--function", "call", "--input", "[1"], 2, "not valid JSON"),
