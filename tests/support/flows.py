@@ -22,9 +22,12 @@ MODEL = "pretend"
 
 
 def note(what: str, **more: Any) -> str:
-    """Append one line to the record and return its token."""
+    """Append one line to the record and return its token.
+
+    It begins a line of its own, whatever a killed process has left half written before it.
+    """
     token = uuid.uuid4().hex[:12]
-    line = json.dumps({"what": what, "token": token, "pid": os.getpid(), **more}) + "\n"
+    line = f"\n{json.dumps({'what': what, 'token': token, 'pid': os.getpid(), **more})}\n"
     record = os.open(os.environ[NOTES], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
     try:
         os.write(record, line.encode())

@@ -113,12 +113,12 @@ class Workers:
         return int(row[0])
 
     def notes(self, what: str | None = None) -> list[dict[str, Any]]:
-        """What the bodies have noted, in order."""
+        """What the bodies have noted, in order; not what is half written, now or for ever."""
         try:
             lines = (self.folder / "notes").read_text().splitlines()
         except FileNotFoundError:
             return []
-        notes = [json.loads(line) for line in lines]
+        notes = [note for line in lines if (note := _whole(line)) is not None]
         return [one for one in notes if what is None or one["what"] == what]
 
     def noted(self, what: str, count: int = 1, within_s: float = 20.0) -> list[dict[str, Any]]:
@@ -142,3 +142,12 @@ class Workers:
         """Kill all that still run."""
         for worker in self.started:
             worker.send(signal.SIGKILL)
+
+
+def _whole(line: str) -> dict[str, Any] | None:
+    """The note of a line; None while it is being written, or if its writer was killed over it."""
+    try:
+        note: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return note
