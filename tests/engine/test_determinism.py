@@ -8,6 +8,13 @@ import pytest
 from lmx.engine import Sampling
 from lmx.engine.determinism import Determinism, Proofs, measure, remember
 from tests.engine.conftest import N_CTX, MakeEngine
+from tests.support.tiny import tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tiny_models: Path) -> Path:
+    """A tiny one: the measurement decodes thousands of tokens."""
+    return tiny_model(tiny_models, "llama")
 
 
 @pytest.fixture(scope="module")
