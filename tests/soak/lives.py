@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import random
 import signal
@@ -20,6 +21,9 @@ from tests.soak.setup import MIB
 _SILENCE_S = 300.0
 _PRINT_EVERY_S = 10.0
 _BOUT_S = (15.0, 60.0)
+#: glibc keeps large blocks that are freed once it has seen some; so that what stays after an engine
+#: is what was not freed, it gives them back at once.
+_GIVE_BACK = "glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072"
 
 
 class Soak:
@@ -145,6 +149,7 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env={**os.environ, "GLIBC_TUNABLES": _GIVE_BACK},
             )
         self.said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
