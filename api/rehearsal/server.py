@@ -4,7 +4,8 @@ GET  /rehearsal          what was counted, as JSON
 GET  /rehearsal/log      the same second by second
 GET  /rehearsal/requests the latest requests as they came
 POST /rehearsal/faults   [{"kind": "overloaded", "count": 3}, ...] replaces the faults
-POST /rehearsal/batches  {"seconds": 60, "expires_s": 86400}: how long batches take from now on
+POST /rehearsal/batches  {"seconds": 60, "expires_s": 86400}: how long batches take from now on;
+                         {"forget": true}: no batch was ever sent
 """
 
 from starlette.applications import Starlette
@@ -51,6 +52,8 @@ def make_app(provider: FaithfulProvider) -> ASGIApp:
         terms = await request.json()
         batches.seconds = float(terms.get("seconds", batches.seconds))
         batches.expires_s = float(terms.get("expires_s", batches.expires_s))
+        if terms.get("forget"):
+            batches.batches.clear()
         return JSONResponse({"batches": len(batches.batches)})
 
     app = Starlette(

@@ -21,8 +21,12 @@ def generous() -> Iterator[Rehearsed]:
 
 @pytest.fixture
 def rehearsed(generous: Rehearsed) -> Iterator[Rehearsed]:
-    """The generous provider, without faults."""
+    """The generous provider, without faults.
+
+    It knows no batches of other tests: they would be waited for, as they might be this test's.
+    """
     generous.fail()
+    generous.forget_batches()
     yield generous
     generous.fail()
 

@@ -39,7 +39,8 @@ def provider() -> Iterator[Rehearsed]:
 
 @pytest.fixture
 def start(workers: Workers, provider: Rehearsed) -> Start:
-    """Starts workers of one account at the faithful provider."""
+    """Starts workers of one account at the faithful provider, which knows no batches yet."""
+    provider.forget_batches()
 
     def start(name: str, fault: str = "") -> WorkerProcess:
         (workers.folder / "providers.toml").write_text(

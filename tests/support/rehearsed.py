@@ -82,7 +82,14 @@ class Rehearsed:
 
     def pace_batches(self, *, seconds: float, expires_s: float = 86_400.0) -> None:
         """Say how long batches take, by the provider's clock; it holds for those under way, too."""
-        body = json.dumps({"seconds": seconds, "expires_s": expires_s}).encode()
+        self._tell_batches(seconds=seconds, expires_s=expires_s)
+
+    def forget_batches(self) -> None:
+        """Let the provider know of no batch, as for a new account."""
+        self._tell_batches(forget=True)
+
+    def _tell_batches(self, **terms: float | bool) -> None:
+        body = json.dumps(terms).encode()
         request = urllib.request.Request(f"{self.url}/rehearsal/batches", body)
         with urllib.request.urlopen(request) as answer:
             assert answer.status == 200
