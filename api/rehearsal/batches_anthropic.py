@@ -1,7 +1,7 @@
 """Anthropic's Message Batches on the wire; the list comes by pages, the results as JSON lines."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from lmx.api.rehearsal.batches import Batches, Call, ServedBatch, call_of, told
 from lmx.api.rehearsal.provider import Rejected
-from lmx.api.rehearsal.streaming import HANG_S, BrokenOff, bearer
+from lmx.api.rehearsal.streaming import bearer, document
 from lmx.api.rehearsal.wire_anthropic import ERRORS, asked_of, error_of, message_of
 
 _PREFIX: Final = "msgbatch_"
@@ -47,13 +47,7 @@ class _Wire:
             batch, fault = self._batches.create(_key(request), "", model, calls, _PREFIX)
         except Rejected as rejected:
             return _refusal(rejected)
-        if fault == "malformed":
-            return Response(b"{", 200, media_type="application/json")
-        if fault == "hang":
-            await self._batches.provider.clock.sleep(HANG_S * self._batches.provider.clock.speed)
-        if fault == "lost":
-            return StreamingResponse(_broken(), media_type="application/json")
-        return JSONResponse(self._told(batch, request))
+        return await document(self._batches.provider, self._told(batch, request), fault)
 
     async def list(self, request: Request) -> Response:
         limit = int(request.query_params.get("limit", 20))
@@ -163,9 +157,3 @@ def _line(call: Call) -> dict[str, Any]:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()
-
-
-async def _broken() -> AsyncIterator[bytes]:
-    """An answer that breaks off before its first byte of use."""
-    yield b"{"
-    raise BrokenOff

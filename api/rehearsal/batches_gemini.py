@@ -1,17 +1,16 @@
 """Gemini's batches on the wire: batchGenerateContent with inline requests and responses."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lmx.api.rehearsal.batches import Batches, Call, ServedBatch, call_of, told
 from lmx.api.rehearsal.provider import Rejected
-from lmx.api.rehearsal.streaming import HANG_S, BrokenOff
+from lmx.api.rehearsal.streaming import document
 from lmx.api.rehearsal.wire_gemini import asked_of, error_of, rejection, response_of
 
 _PREFIX: Final = "batches/"
@@ -51,13 +50,7 @@ class _Wire:
             batch, fault = self._batches.create(_key(request), name, model, calls, _PREFIX)
         except Rejected as rejected:
             return rejection(rejected)
-        if fault == "malformed":
-            return Response(b"{", 200, media_type="application/json")
-        if fault == "hang":
-            await self._batches.provider.clock.sleep(HANG_S * self._batches.provider.clock.speed)
-        if fault == "lost":
-            return StreamingResponse(_broken(), media_type="application/json")
-        return JSONResponse(_told(batch))
+        return await document(self._batches.provider, _told(batch), fault)
 
     async def get(self, request: Request) -> Response:
         try:
@@ -148,9 +141,3 @@ def _response(call: Call) -> dict[str, Any]:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-
-
-async def _broken() -> AsyncIterator[bytes]:
-    """An answer that breaks off before its first byte of use."""
-    yield b"{"
-    raise BrokenOff

@@ -1,10 +1,10 @@
 """What all wires share: an answer's bytes as they come, and the faults in the middle of it."""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lmx.api.rehearsal.provider import Answering, FaithfulProvider
 
@@ -44,6 +44,23 @@ def stream(body: AsyncIterator[bytes], headers: dict[str, str]) -> StreamingResp
 async def whole(provider: FaithfulProvider, answering: Answering) -> str:
     """The whole text, for a request that is not streamed."""
     return "".join([piece async for piece in pieces(provider, answering)])
+
+
+async def document(provider: FaithfulProvider, body: Any, fault: str | None) -> Response:
+    """A JSON document as an answer; the fault of the request, if it has one, strikes it."""
+    if fault == "malformed":
+        return Response(b"{", 200, media_type="application/json")
+    if fault == "hang":
+        await provider.clock.sleep(HANG_S * provider.clock.speed)
+    if fault == "lost":
+        return StreamingResponse(_broken(), media_type="application/json")
+    return JSONResponse(body)
+
+
+async def _broken() -> AsyncIterator[bytes]:
+    """An answer that breaks off before its first byte of use."""
+    yield b"{"
+    raise BrokenOff
 
 
 def bearer(request: Request) -> str:
