@@ -1,9 +1,7 @@
 """`python -m lmx.api.rehearsal PROFILE.json`: serve a profile; prints its address as JSON."""
 
 import argparse
-import asyncio
 import json
-import socket
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
+from lmx.api.address import listen
 from lmx.api.rehearsal.clock import Clock
 from lmx.api.rehearsal.provider import build
 from lmx.api.rehearsal.server import make_app
@@ -27,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     clock = Clock(asked.speed) if asked.origin is None else Clock(asked.speed, asked.origin)
     provider = build(json.loads(asked.profile.read_text()), clock, _nano_price)
-    listener = socket.create_server(("127.0.0.1", asked.port))
+    listener = listen("127.0.0.1", asked.port)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     sys.stdout.write(json.dumps({"url": address, "origin": clock.origin}) + "\n")
     sys.stdout.flush()
     config = uvicorn.Config(make_app(provider), log_level="critical", timeout_keep_alive=60)
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

@@ -16,7 +16,8 @@ _AT_ONCE: Final = 500
 
 _RECORDS: Final = """
 SELECT coalesce(p.name, 'local/' || (t.input ->> 'model')), t.state::text, c.charged_at,
-       extract(epoch FROM t.started_at)::float8, t.usage, p.limits,
+       extract(epoch FROM t.started_at)::float8, extract(epoch FROM t.finished_at)::float8,
+       t.usage, p.limits,
        (SELECT count(*) FROM lmx.events e
         WHERE e.run_id = t.root_id AND e.task_id = t.id AND e.kind = 'rate_limited')
 FROM lmx.tasks t LEFT JOIN lmx.calls c ON c.task_id = t.id LEFT JOIN lmx.pools p ON p.id = c.pool_id
@@ -32,8 +33,9 @@ _UNDONE: Final = (
 class Recorded:
     """What lmx has recorded of a pool's calls.
 
-    `seconds` counts by dimension at the time of the charge, on the pool's clock (on the database's
-    for a local model); `started` are the times, by the database's clock, at which calls started.
+    `seconds` counts by dimension at the time of the charge, on the pool's clock (for a local model
+    when the call ended, on the database's); `started` are the times, on the database's clock, at
+    which calls started.
     """
 
     planned: int = 0
@@ -91,7 +93,7 @@ def undone(conn: psycopg.Connection[Any], tasks: Sequence[int]) -> int:
 def read_records(conn: psycopg.Connection[Any], tasks: Sequence[int]) -> dict[str, Recorded]:
     """What lmx has recorded of these tasks, by pool."""
     pools: dict[str, Recorded] = defaultdict(Recorded)
-    for pool, state, charged_at, started_at, usage, limits, refused in conn.execute(
+    for pool, state, charged_at, started_at, finished_at, usage, limits, refused in conn.execute(
         _RECORDS, [tasks]
     ):
         recorded = pools[pool]
@@ -101,7 +103,7 @@ def read_records(conn: psycopg.Connection[Any], tasks: Sequence[int]) -> dict[st
         if started_at is not None:
             recorded.started.append(started_at)
         if state == "succeeded":
-            _count(recorded, charged_at or started_at, usage or {})
+            _count(recorded, charged_at or finished_at, usage or {})
     return dict(pools)
 
 
