@@ -13,6 +13,7 @@ from lmx.workers.cloud.errors import ProviderError
 from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.process import CloudWorker
 from lmx.workers.cloud.provider import Provider
+from lmx.workers.cloud.warming import warm
 from lmx.workers.process import WorkerProcess
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
@@ -103,6 +104,7 @@ def _granted(account: Account) -> list[Granted]:
 
 def _connect(account: Account, key: Key) -> Provider:
     module: _Module = importlib.import_module(_MODULES[account.provider])
+    warm(module.connect, account)
     return Guarded(module.connect(account, key), key)
 
 
