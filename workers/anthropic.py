@@ -11,7 +11,7 @@ from typing import Final
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
 from anthropic.lib.streaming import AsyncMessageStream
 from anthropic.types import Message, Usage
 
@@ -19,7 +19,7 @@ from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.headers import told_by_anthropic
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
+from lmx.workers.cloud.transport import CONNECT_S, at_its_moment, broken, retry_after
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_anthropic import for_anthropic
 from lmx.workflows.providers.catalog import Account
@@ -108,6 +108,7 @@ class Anthropic:
             base_url=account.base_url,
             max_retries=0,
             timeout=anthropic.Timeout(account.silence_s, connect=CONNECT_S),
+            http_client=DefaultAsyncHttpxClient(event_hooks={"request": [at_its_moment]}),
         )
 
     async def ask(self, question: Question, progress: Progress) -> Answer:

@@ -19,7 +19,7 @@ from google.genai import errors, types
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import broken
+from lmx.workers.cloud.transport import at_its_moment, broken
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_gemini import config, contents
 from lmx.workflows.providers.catalog import Account
@@ -79,7 +79,9 @@ class Gemini:
             http_options=types.HttpOptions(
                 base_url=account.base_url,
                 timeout=int(account.silence_s * 1000),
-                async_client_args={"event_hooks": {"response": [_head_came]}},
+                async_client_args={
+                    "event_hooks": {"request": [at_its_moment], "response": [_head_came]}
+                },
             ),
         )
 

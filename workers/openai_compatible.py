@@ -8,14 +8,14 @@ from typing import Final
 
 import httpx2
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.provider import Progress
-from lmx.workers.cloud.transport import CONNECT_S, broken, retry_after
+from lmx.workers.cloud.transport import CONNECT_S, at_its_moment, broken, retry_after
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_openai import for_openai
 from lmx.workflows.providers.catalog import Account
@@ -62,6 +62,7 @@ class OpenAICompatible:
             base_url=account.base_url,
             max_retries=0,
             timeout=openai.Timeout(account.silence_s, connect=CONNECT_S),
+            http_client=DefaultAsyncHttpxClient(event_hooks={"request": [at_its_moment]}),
         )
 
     async def ask(self, question: Question, progress: Progress) -> Answer:

@@ -72,7 +72,7 @@ def test_what_is_held_may_come_back_so_the_next_call_waits_for_that(pools: Pools
     tasks = pools.call(pools.pool("haiku", hourly(100)), 2, usd=4 * CENT)
     (lease,) = pools.claim()
     assert state(pools, tasks[1]) == "ready"
-    assert max(pools.waits) <= 1.0
+    assert max(pools.waits) < 1.1
     pools.finish(lease, costs={"usd": CENT})
     pools.ripen()
     (second,) = pools.claim()

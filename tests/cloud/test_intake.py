@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from lmx.workers.cloud.turn import AHEAD_S
 from lmx.workflows.pools import list_pools, place_calls
 from tests.support.pools import CLOUD, Pools, hourly
 
@@ -135,3 +136,46 @@ def test_a_paused_queue_and_a_dead_worker_get_nothing(pools: Pools) -> None:
     pools.conn.execute("UPDATE lmx.queues SET paused = false WHERE name = %s", [CLOUD])
     pools.conn.execute("UPDATE lmx.workers SET stopped_at = now()")
     assert pools.claim() == []
+
+
+def test_a_call_is_claimed_shortly_before_it_may_start_and_charged_for_then(pools: Pools) -> None:
+    period = 0.6 * AHEAD_S
+    pools.call(pools.pool("haiku", {**hourly(1), "period_s": period, "jitter_s": 0.0}), 3)
+    first, second = (pools.intake.place(lease.task_id) for lease in pools.claim())
+    assert second.starts - first.starts == pytest.approx(period, abs=0.001)
+    assert second.charged - first.charged == pytest.approx(period, abs=0.001)
+    charged = "SELECT max(charged_at) - min(charged_at) FROM lmx.calls"
+    assert pools.hands.value(charged) == pytest.approx(period, abs=0.001)
+    assert 0.0 < pools.waits[-1] < 2 * period
+
+
+def test_a_pool_is_asked_again_before_its_next_call_may_start(pools: Pools) -> None:
+    pool = pools.pool("haiku", {**hourly(1), "period_s": 1.0, "jitter_s": 0.0})
+    pools.call(pool, 2)
+    assert len(pools.claim()) == 1
+    assert pools.claim(intake=pools.another()) == []
+    for wait in pools.waits:
+        assert 1.0 - AHEAD_S < wait < 1.0
+
+
+def test_nobody_waits_for_a_process_that_claims_from_a_pool_just_now(pools: Pools) -> None:
+    pools.call(pools.pool("haiku", hourly(3)), 1)
+    tasks = pools.call(pools.pool("flash", hourly(3)), 1)
+    with pools.hands.database.connect() as busy, busy.transaction():
+        busy.execute("SELECT FROM lmx.pools WHERE name LIKE '%haiku' FOR NO KEY UPDATE")
+        assert [lease.task_id for lease in pools.claim()] == tasks
+        assert pools.waits[-1] < 0.1, "and asks that one again soon"
+
+
+def test_the_end_of_a_call_wakes_workers_only_if_another_may_start_sooner(pools: Pools) -> None:
+    requests, tokens = hourly(2), hourly(1000, "input_tokens")
+    pool = pools.pool("haiku", requests, tokens)
+    pools.call(pool, 3, input_tokens=100)
+    first, second = pools.claim()
+    real = {"requests": 1, "input_tokens": 50}
+    heard = pools.heard()
+    pools.finish(first, {"kind": "used", "data": {"real": real}})
+    assert heard() == 0, "requests are what the third waits for"
+    pools.hands.conn.execute("UPDATE lmx.pools SET waits_for = 'input_tokens/h: 950 of 1000 used'")
+    pools.finish(second, {"kind": "used", "data": {"real": real}})
+    assert heard() == 1

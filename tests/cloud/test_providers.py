@@ -1,19 +1,27 @@
 """Every provider over its real SDK against a real server: answers, and every way to fail."""
 
 import asyncio
+import json
 import socket
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from lmx.workers import anthropic, gemini, openai_compatible
 from lmx.workers.cloud.answer import Answer, Question
+from lmx.workers.cloud.calls import Calls
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.guarded import Guarded
+from lmx.workers.cloud.intake import Place
 from lmx.workers.cloud.provider import Provider
+from lmx.workers.running import Running
+from lmx.workflows.operations import Operation
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
+from lmx.workflows.providers.pricing import load_prices
+from tests.cloud.test_flights import lease
 from tests.support.rehearsed import FLASH, HAIKU, KEY, Rehearsed, profile
 
 MODULES: dict[str, Any] = {
@@ -71,6 +79,25 @@ def ask(
     return asyncio.run(call())
 
 
+def made(peer: Peer, starts: float) -> list[Operation]:
+    """What a worker records of a call that may be sent at `starts`."""
+    messages = [{"role": "user", "content": "Count."}]
+    asked = replace(lease(1), raw_input=json.dumps({"messages": messages, "max_tokens": 9}))
+    shipped = load_prices()
+    prices = replace(shipped, rows=[replace(shipped.rows[0], model=peer.model)])
+    place = Place(f"{peer.provider}/default/{peer.pool}", peer.model, starts, starts)
+
+    async def call() -> list[Operation]:
+        provider = peer.connect()
+        calls = Calls({"default": provider}, prices, lambda _: place, lambda _: {})
+        try:
+            return await calls(Running().enter(asked))
+        finally:
+            await provider.close()
+
+    return asyncio.run(call())
+
+
 def failure(peer: Peer, **how: Any) -> ProviderError:
     with pytest.raises(ProviderError) as raised:
         ask(peer, **how)
@@ -86,6 +113,13 @@ def test_an_answer_has_its_text_its_usage_and_its_end(peer: Peer) -> None:
     assert answer.finish_reason == "stop"
     assert answer.model == peer.model
     assert answer.request_id
+
+
+def test_a_call_that_was_claimed_early_is_sent_at_its_moment(peer: Peer) -> None:
+    starts = monotonic() + 0.5
+    done = made(peer, starts)[-1]
+    used = next(one["data"] for one in done.news or () if one["kind"] == "used")
+    assert 0.0 < used["heard_after_s"] < monotonic() - starts
 
 
 def test_anthropic_s_headers_tell_of_its_limits(rehearsed: Rehearsed) -> None:

@@ -83,7 +83,7 @@ def test_a_pool_learns_how_much_of_their_bounds_its_calls_use() -> None:
     }
     learnt = after(pool(), *(News("used", 200.0, 1, data) for _ in range(400)))
     decision = admit(learnt, 300.0, calls(20, tokens=800))
-    assert [costs["input_tokens"] for costs in decision.admitted.values()] == [201] * 4
+    assert [start.costs["input_tokens"] for start in decision.admitted.values()] == [201] * 4
 
 
 def test_what_headers_say_only_lowers_what_is_left() -> None:
@@ -138,7 +138,7 @@ def test_a_call_that_is_on_its_way_for_longer_than_the_window_still_counts() -> 
 
 def test_a_call_whose_worker_died_counts_from_when_that_was_found_out() -> None:
     sent = admit(pool(), 0.0, calls(1, tokens=900))
-    data = {"charged_at": 0.0, "estimate": sent.admitted[1]}
+    data = {"charged_at": 0.0, "estimate": sent.admitted[1].costs}
     found_out = after(sent.pool, News("lost", 30.0, 1, data))
     assert len(admit(found_out, 89.0, calls(5, tokens=60)).admitted) == 1
     assert len(admit(found_out, 91.0, calls(5, tokens=60)).admitted) == 5

@@ -1,5 +1,6 @@
 """Workers of a provider, moved step by step, with pools of the test's own."""
 
+from collections.abc import Callable
 from typing import Any
 
 from lmx.workers.cloud.intake import CloudIntake
@@ -67,6 +68,11 @@ class Pools:
         done.costs = costs
         with self.conn.transaction():
             apply(self.conn, [done])
+
+    def heard(self) -> Callable[[], int]:
+        """Listen to the queue; the function returned counts the notices that came since."""
+        self.conn.execute(f'LISTEN "lmx:{CLOUD}"')
+        return lambda: len(list(self.conn.notifies(timeout=0.05)))
 
     def used(self, group: str) -> dict[str, float]:
         name = f"faithful/default/{group}"

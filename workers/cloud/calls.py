@@ -16,6 +16,7 @@ from lmx.workers.cloud.answer import Answer, Question
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.intake import Place
 from lmx.workers.cloud.provider import Provider
+from lmx.workers.cloud.transport import moment
 from lmx.workers.running import Execution
 from lmx.workflows.attachments.parts import sources_of
 from lmx.workflows.errors import DatabaseUnavailable
@@ -47,7 +48,7 @@ class _Ear:
         """
         if self._heard_s is not None:
             return self._heard_s
-        return ceil((monotonic() - self._charged) * 1e4) / 1e4
+        return ceil(max(0.0, monotonic() - self._charged) * 1e4) / 1e4
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class Calls:
             if place.never is not None:
                 raise ProviderError(Failure.TOO_LONG, place.never)
             question = await self._question({**lease.input, "model": place.model})
+            moment.set(place.starts)
             answer = await self.providers[_account_of(place)].ask(question, ear.hears)
         except (psycopg.Error, DatabaseUnavailable) as error:
             log.warning("task %s: its files cannot be read yet: %s", lease.task_id, error)

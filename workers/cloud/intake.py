@@ -3,37 +3,41 @@
 A pool that must wait says until when, and is left alone until then; the others go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import uniform
 from time import monotonic
 from typing import Any, Final
 
 import psycopg
 
-from lmx.workers.cloud.turn import PoolRow, Turn, foremost
+from lmx.workers.cloud.turn import AHEAD_S, PoolRow, Turn, foremost
 from lmx.workers.intake import Intake
 from lmx.workflows.allowances.holding import hold, lock_purse
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
 
-#: Pools are not asked more often than this, in seconds: what falls due meanwhile starts together.
+#: Pools are not asked more often than this, in seconds.
 _BREATH_S: Final = 0.005
-#: For so long after its time a pool is asked again: the database's clock is not quite ours.
-_LATE_S: Final = 0.05
+#: A pool is asked again up to so much later than it could be: of several processes one is first,
+#: and the others find that all is done.
+_SPREAD_S: Final = AHEAD_S / 8
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a claimed call goes: the pool by its name, and the model.
 
-    `charged` is this process's monotonic clock just before the pool was charged. `never` says why
-    its pool can never let it start; such a call is claimed to fail.
+    The pool was charged for a time that was not before `charged` on this process's monotonic clock,
+    and not after `starts`, when the call may be sent. `never` says why its pool can never let it
+    start; such a call is claimed to fail.
     """
 
     pool: str
     model: str
     charged: float
+    starts: float
     never: str | None = None
 
 
@@ -54,22 +58,26 @@ class CloudIntake(Intake):
         super().__init__(queue, prefetch, worker_id)
         self.due_in = lambda _: None
         self._places: dict[int, Place] = {}
-        self._due: dict[int, float] = {}
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Claim what the pools let through now; what must wait stays in the queue."""
-        read = self._claim_now(conn, slots)
-        now = monotonic()
-        self._due = {pool: due for pool, due in self._due.items() if due > now - _LATE_S}
-        if self._due:
-            self.due_in(max(_BREATH_S, min(self._due.values()) - now))
+        asked = {"queue": self.queue, "worker": self._worker_id(), "ahead": AHEAD_S / 2}
+        waiting = conn.execute(statement("lock_pools"), asked, prepare=True).fetchall()
+        waits = [row[-1] - AHEAD_S / 2 for row in waiting if row[-1] is not None]
+        locked = [row for row in waiting if row[-1] is None]
+        read = self._claim_from(conn, locked, slots, waits) if locked else list
+        if waits:
+            self.due_in(max(_BREATH_S, min(waits)) + uniform(0, _SPREAD_S))  # noqa: S311
         return read
 
-    def _claim_now(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
-        asked = {"queue": self.queue, "worker": self._worker_id()}
-        locked = conn.execute(statement("lock_pools"), asked, prepare=True).fetchall()
-        if not locked:
-            return list
+    def _claim_from(
+        self,
+        conn: psycopg.Connection[Any],
+        locked: Sequence[tuple[Any, ...]],
+        slots: int,
+        waits: list[float],
+    ) -> Callable[[], list[Lease]]:
+        """Claim from these pools, and add to `waits` in how many seconds to ask them again."""
         shared = sorted({row[1] for row in locked if row[1] is not None})
         if shared:
             conn.execute(statement("lock_shared"), {"ids": shared}, prepare=True)
@@ -82,24 +90,24 @@ class CloudIntake(Intake):
         moment = _Moment(before, monotonic())
         turn.admit(slots)
         self._remember(turn, moment)
+        waits += [wait for wait in turn.waits.values() if wait is not None]
         conn.execute(statement("write_pools"), {"pools": encode(turn.written)}, prepare=True)
         if turn.deferred:
             conn.execute(statement("defer_calls"), {"calls": encode(turn.deferred)}, prepare=True)
         if not turn.chosen:
             return list
+        if len(turn.chosen) == slots:  # others may have slots for what is left
+            conn.execute(statement("hint"), {"queue": self.queue}, prepare=True)
         read = self._claim_chosen(conn, list(turn.chosen))
         if purse is not None and purse.holds:
             hold(conn, purse, self._worker_id())
         return read
 
     def _remember(self, turn: Turn, moment: _Moment) -> None:
-        """Keep where the claimed calls go, and when which pool will let something start."""
-        for task, (pool, model, never) in turn.chosen.items():
-            self._places[task] = Place(pool, model, moment.before, never)
-        for pool_id, wait_s in turn.waits.items():
-            self._due.pop(pool_id, None)
-            if wait_s is not None:
-                self._due[pool_id] = moment.after + wait_s
+        """Keep where the claimed calls go."""
+        for task, one in turn.chosen.items():
+            charged, starts = moment.before + one.after_s, moment.after + one.after_s
+            self._places[task] = Place(one.pool, one.model, charged, starts, one.never)
 
     def place(self, task_id: int) -> Place:
         """Where a call goes that this process has claimed; asked once, when it begins."""

@@ -14,7 +14,9 @@ class Provider(Protocol):
     """One account's connection to its provider, used by many calls at once."""
 
     async def ask(self, question: Question, progress: Progress) -> Answer:
-        """Send one request, once. Raises ProviderError; being cancelled closes the connection."""
+        """Send one request, once, at its moment (transport.at_its_moment). Raises ProviderError;
+        being cancelled closes the connection.
+        """
 
     async def close(self) -> None:
         """Close all connections."""

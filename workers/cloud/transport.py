@@ -1,6 +1,10 @@
-"""What a broken connection means, for every SDK alike: they all speak HTTP through httpx2."""
+"""When a request is sent, and what a broken connection means: all SDKs speak through httpx2."""
 
+import asyncio
 from collections.abc import Mapping
+from contextvars import ContextVar
+from math import inf
+from time import monotonic
 from typing import Final
 
 import httpx2
@@ -8,7 +12,14 @@ import httpx2
 from lmx.workers.cloud.errors import Failure, ProviderError
 
 CONNECT_S: Final = 10.0
+#: When the call that the current task makes may be sent, on this process's monotonic clock.
+moment: Final[ContextVar[float]] = ContextVar("moment", default=-inf)
 _NEVER_MADE: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+async def at_its_moment(_: httpx2.Request) -> None:
+    """Hold a request back, all made up, until its call may be sent: an event hook for clients."""
+    await asyncio.sleep(max(0.0, moment.get() - monotonic()))
 
 
 def broken(error: BaseException, message: str = "") -> ProviderError:

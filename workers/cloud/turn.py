@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from lmx.workflows.allowances.purse import Purse
-from lmx.workflows.limits.admission import Admission, Call, admit
+from lmx.workflows.limits.admission import Admission, Call, Wait, admit
 from lmx.workflows.limits.folding import Folded, News, fold
 from lmx.workflows.limits.pool import Flying, Pool, read_pool, write_state
+
+#: A call is claimed so many seconds of ours before it may start, so that it starts on the moment
+#: however long its claim, its commit and its preparation take. A pool is asked again at half of it,
+#: and lets start together what would be due in the other half.
+AHEAD_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,30 @@ def foremost(slots: int, pools: int) -> int:
     return min(slots, -(-2 * slots // pools))
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A call that is to be claimed: its pool's name, its model, in how many seconds of ours it may
+    start. `never` says why it never can; such a call is claimed to fail.
+    """
+
+    pool: str
+    model: str
+    after_s: float = 0.0
+    never: str | None = None
+
+
 @dataclass(slots=True)
 class Turn:
     """Decides for locked pools, each in its turn, what starts. `written` are the rows afterwards.
 
-    Of each pool's calls no more than `seen` were looked at. `chosen` maps what is to be claimed to
-    its pool's name, its model, and why it can never start; `waits` says in how many seconds of ours
-    a pool will let something start, if it has to wait.
+    Of each pool's calls no more than `seen` were looked at. `chosen` is what is to be claimed, by
+    its task; `waits` says in how many seconds of ours a pool should be asked again, if it must be.
     """
 
     rows: Sequence[PoolRow]
     seen: int
     purse: Purse | None = None
-    chosen: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
+    chosen: dict[int, Chosen] = field(default_factory=dict)
     deferred: list[dict[str, Any]] = field(default_factory=list)
     waits: dict[int, float | None] = field(default_factory=dict)
     written: list[dict[str, Any]] = field(default_factory=list)
@@ -95,10 +111,14 @@ class Turn:
             account=row.account,
             shared=shared,
             purse=self.purse,
+            ahead=AHEAD_S * row.clock_rate,
         )
         models = {task: model for task, model, _ in row.waiting}
-        for task in (*decision.admitted, *decision.never):
-            self.chosen[task] = (row.name, models[task], decision.never.get(task))
+        for task, start in decision.admitted.items():
+            after_s = (start.at - row.now) / row.clock_rate
+            self.chosen[task] = Chosen(row.name, models[task], after_s)
+        for task, reason in decision.never.items():
+            self.chosen[task] = Chosen(row.name, models[task], never=reason)
         for task, deferral in decision.deferred.items():
             put_off = {"task": task, "until": deferral.until, "reason": deferral.reason}
             self.deferred.append(put_off)
@@ -107,7 +127,7 @@ class Turn:
 
     def _write(self, row: PoolRow, decision: Admission, folded: Folded) -> None:
         wait = decision.wait
-        self.waits[row.id] = None if wait is None else wait.seconds / row.clock_rate
+        self.waits[row.id] = None if wait is None else _asked_again(wait, row.clock_rate)
         if decision.deferred and wait is None:
             self.waits[row.id] = 0.0  # others may have stood behind what was set aside
         state = write_state(decision.pool, folded.lowered)
@@ -120,6 +140,15 @@ class Turn:
                 "wait": None if wait is None else wait.seconds,
                 "reason": None if wait is None else wait.reason,
                 "now": row.now,
-                "charged": {str(task): costs for task, costs in decision.admitted.items()},
+                "charged": {
+                    str(task): {"at": start.at, "costs": start.costs}
+                    for task, start in decision.admitted.items()
+                },
             }
         )
+
+
+def _asked_again(wait: Wait, clock_rate: float) -> float:
+    """In how many seconds of ours to ask a pool again that must wait for so long."""
+    seconds = wait.seconds / clock_rate
+    return max(0.0, seconds - AHEAD_S / 2) if wait.sure else seconds

@@ -16,6 +16,8 @@ from typing import Final
 from lmx.workflows.limits.meter import Charge, State, Usage
 
 _KEPT_LOWS: Final = 32
+#: A level may be of a time to come, by so much at the most: further on, a clock was set back.
+_AHEAD_S: Final = 60.0
 
 _Lows = list[tuple[float, float]]
 
@@ -42,7 +44,8 @@ class Bucket:
         return self._rate * min(self.burst_s, self.period_s)
 
     def _level(self, state: State, now: float) -> float:
-        idle = max(0.0, now - float(state.get("at", now)))
+        """What has not drained. Before its own time a level is higher by what drains until then."""
+        idle = max(-_AHEAD_S, now - float(state.get("at", now)))
         return max(0.0, float(state.get("level", 0.0)) - idle * self._rate)
 
     def wait(self, state: State, now: float, amount: int) -> float:
@@ -52,11 +55,12 @@ class Bucket:
         over = self._level(state, now) + amount - max(self._burst, amount)
         return max(0.0, over / self._rate)
 
-    def charge(self, state: State, now: float, amount: int) -> State:
-        """Count `amount`."""
-        level = self._level(state, now)
+    def charge(self, state: State, now: float, amount: int, at: float | None = None) -> State:
+        """Count `amount` at the time `at`, now or soon."""
+        at = now if at is None else at
+        level = self._level(state, at)
         lows = [low for low in state.get("lows", ()) if low[1] < level]
-        return _state(level + amount, now, [*lows, (now, level)])
+        return _state(level + amount, at, [*lows, (at, level)])
 
     def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
         """Charge what is missing, or give back what was too much as far as it is still felt."""

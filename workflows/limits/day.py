@@ -39,20 +39,22 @@ class Day:
         midnight = datetime.combine(full[-1] + timedelta(days=1), datetime.min.time())
         return midnight.replace(tzinfo=ZoneInfo(self.zone)).timestamp() + self.jitter_s - now
 
-    def charge(self, state: State, now: float, amount: int) -> State:
-        """Count `amount` today."""
-        return self._raise(state, now, {d: self._count(state, d) + amount for d in self._days(now)})
+    def charge(self, state: State, now: float, amount: int, at: float | None = None) -> State:
+        """Count `amount` on the day of the time `at`, now or soon."""
+        days = self._days(now if at is None else at)
+        return self._raise(state, now, {day: self._count(state, day) + amount for day in days})
 
     def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
-        """Correct the day on which the estimate was charged, if it is still today."""
+        """Correct the day on which the estimate was charged, if it is not over."""
         delta = real - charge.amount
         days = self._days(charge.at)
         return self._raise(state, now, {d: max(0, self._count(state, d) + delta) for d in days})
 
     def _raise(self, state: State, now: float, counts: dict[date, int]) -> State:
-        today = self._days(now)
-        kept = {day: self._count(state, day) for day in today} | counts
-        return {"counts": {day.isoformat(): n for day, n in kept.items() if n and day in today}}
+        first = self._days(now)[0]
+        known = {date.fromisoformat(day): n for day, n in state.get("counts", {}).items()}
+        kept = {day: n for day, n in (known | counts).items() if n and day >= first}
+        return {"counts": {day.isoformat(): n for day, n in kept.items()}}
 
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """At least what the provider has counted."""

@@ -38,8 +38,11 @@ class Meter(Protocol):
     def wait(self, state: State, now: float, amount: int) -> float:
         """Seconds until `amount` more may be used: 0 at once, inf never."""
 
-    def charge(self, state: State, now: float, amount: int) -> State:
-        """Count `amount`, whether there is room for it or not."""
+    def charge(self, state: State, now: float, amount: int, at: float | None = None) -> State:
+        """Count `amount` at the time `at`, now or soon, whether there is room for it or not.
+
+        Until then it counts as if it had begun.
+        """
 
     def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
         """Put what a call has really used in place of what was charged for it."""

@@ -82,11 +82,11 @@ class Pool:
             and (heard_at is None or not limit.meter.forgets(now, heard_at))
         )
 
-    def charge(self, now: float, costs: Mapping[str, int]) -> "Pool":
-        """Count a call that starts."""
+    def charge(self, now: float, costs: Mapping[str, int], at: float | None = None) -> "Pool":
+        """Count a call that starts at the time `at`, now or soon."""
         return self.with_states(
             {
-                limit.name: limit.meter.charge(self.state(limit), now, limit.amount(costs))
+                limit.name: limit.meter.charge(self.state(limit), now, limit.amount(costs), at)
                 for limit in self.limits
             }
         )

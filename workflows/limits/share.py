@@ -53,7 +53,13 @@ class Share:
         progress = (used - self.pace_from) / (1.0 - self.pace_from)
         return max(0.0, float(began + progress * (end - began) - now))
 
-    def charge(self, state: State, now: float, amount: int) -> State:  # noqa: ARG002
+    def charge(
+        self,
+        state: State,
+        now: float,
+        amount: int,  # noqa: ARG002
+        at: float | None = None,  # noqa: ARG002
+    ) -> State:
         """Count one call."""
         known = dict(self._current(state, now) or {"per_call": state.get("per_call", 0.0)})
         return self._paced({**known, "calls": known.get("calls", 0) + 1}, now)

@@ -57,9 +57,9 @@ class Window:
             wait = self._leaves(at) - now
         return max(0.0, wait)
 
-    def charge(self, state: State, now: float, amount: int) -> State:
-        """Count `amount` now."""
-        return self._add(state, now, now, amount)
+    def charge(self, state: State, now: float, amount: int, at: float | None = None) -> State:
+        """Count `amount` at the time `at`, now or soon; what counts now is not forgotten for it."""
+        return self._add(state, now, now if at is None else at, amount)
 
     def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
         """Count what was used when the provider was first heard of it: it has counted by then.

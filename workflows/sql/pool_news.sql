@@ -1,7 +1,8 @@
 -- Tell pools what became of their calls, fenced by the leases. Real usage comes with the estimate
 -- that it replaces, the time at which that was charged, and when the provider was first heard: so
 -- many seconds of ours after the charge. It counts for what the pool shares, too, whose limits are
--- also told of refusals for them.
+-- also told of refusals for them. The pool's workers are woken only where a call may start sooner for
+-- it: some of what it waits for was given back, or a breaker may close.
 WITH told AS (
     INSERT INTO lmx.pool_news (pool_id, task_id, kind, data)
     SELECT about.pool_id, d.id, d.kind,
@@ -23,8 +24,14 @@ WITH told AS (
              jsonb_build_object('name', d.data ->> 'limit')))
     ) AS about(pool_id, concerned)
     WHERE about.pool_id IS NOT NULL AND about.concerned
-    RETURNING pool_id
+    RETURNING pool_id, kind, data
 )
 SELECT pg_notify('lmx:' || queue, '') FROM (
     SELECT DISTINCT p.queue FROM told JOIN lmx.pools p ON p.id = told.pool_id
+    WHERE told.kind = 'succeeded' AND p.state ? 'breaker'
+       OR told.kind = 'used' AND p.waits_for IS NOT NULL AND NOT EXISTS (
+           SELECT FROM jsonb_array_elements(p.limits) AS l
+           WHERE starts_with(p.waits_for, (l ->> 'name') || ':')
+             AND coalesce((told.data -> 'real' ->> (l ->> 'of'))::bigint, 0)
+                 >= coalesce((told.data -> 'estimate' ->> (l ->> 'of'))::bigint, 0))
 ) q

@@ -1,10 +1,11 @@
 -- Write locked pools back: what they have counted, and when and why the next call may start.
--- `charged` says what the pool was charged for each call that it lets through.
+-- `charged` says what the pool was charged for each call that it lets through, and for which time.
 WITH given AS (
     SELECT * FROM jsonb_to_recordset(%(pools)s::jsonb)
         AS d(id integer, state jsonb, wait float8, reason text, now float8, charged jsonb)
 ), noted AS (
-    UPDATE lmx.calls c SET charged_at = g.now, charged = one.value, deferred = NULL
+    UPDATE lmx.calls c
+    SET charged_at = (one.value ->> 'at')::float8, charged = one.value -> 'costs', deferred = NULL
     FROM given g, jsonb_each(g.charged) one WHERE c.task_id = one.key::bigint
 )
 UPDATE lmx.pools p

@@ -1,0 +1,2 @@
+-- Tell the workers of a queue that something in it may start.
+SELECT pg_notify('lmx:' || %(queue)s, '')
