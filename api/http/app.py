@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from lmx.api.http import problems
 from lmx.api.http.guards import MAX_BODY_BYTES, BodyLimit, LocalOnly
-from lmx.api.http.routes import devices, money, runs, system, tasks
+from lmx.api.http.routes import batches, devices, money, runs, system, tasks
 from lmx.api.http.services import Services
 
 _DESCRIPTION = """
@@ -23,8 +23,8 @@ def create_app(services: Services, *, host: str, max_body_bytes: int = MAX_BODY_
     app = FastAPI(title="lmx", version="0.1.0", description=_DESCRIPTION, redoc_url=None)
     app.state.services = services
     problems.install(app, services.database)
-    for router in (tasks.router, runs.router, system.router, devices.router, money.router):
-        app.include_router(router)
+    for resource in (tasks, runs, batches, system, devices, money):
+        app.include_router(resource.router)
     # The guard that is added last sees a request first.
     app.add_middleware(BodyLimit, limit=max_body_bytes)
     app.add_middleware(LocalOnly, hosts=frozenset({host}))

@@ -86,7 +86,7 @@ def test_a_batch_survives_its_worker(
         assert client.result(task, timeout=20)["model"] == MODELS[name]
     assert provider.counts(POOLS[name])["batches"] == before + 1
     ended = eventually(
-        lambda: [b for b in list_batches(client.database, ended=True) if b.state == "ended"],
+        lambda: [b for b in list_batches(client.database) if b.state == "ended"],
         "the end of the batch",
     )
     assert [(batch.calls, batch.succeeded) for batch in ended] == [(3, 3)]

@@ -100,7 +100,7 @@ class Batching:
 
     def batches(self) -> list[BatchView]:
         """All batches, the latest first."""
-        return list_batches(self.database, ended=True)
+        return list_batches(self.database)
 
     def row(self, query: str, *args: Any) -> Any:
         return self.hands.conn.execute(query, args).fetchone()

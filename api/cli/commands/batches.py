@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import AsJson
+from lmx.api.cli.options import LARGEST_ID, AsJson
 from lmx.api.cli.output import clock, note, print_table, write_json
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def batches(
         bool, typer.Option("--all", help="Those that have ended, too, the latest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    before: Annotated[
+        int | None,
+        typer.Option(min=1, max=LARGEST_ID, help="Only batches with a smaller id: the next page."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the batches in which calls queued with --when cheap wait for their answers."""
@@ -31,7 +35,8 @@ def batches(
     from lmx.workflows.views import list_batches
 
     with session() as opened:
-        found = list_batches(opened.database, ended=everything, limit=limit)
+        state = None if everything else "active"
+        found = list_batches(opened.database, state=state, limit=limit, before=before)
     if as_json:
         write_json(found)
         return
