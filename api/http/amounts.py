@@ -22,6 +22,14 @@ def amount_of(unit: str, amount: int) -> int | str:
     return dollars(amount) if unit == USD else amount
 
 
+def usage_of(usage: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A model call's usage, its cost in dollars instead of nano-dollars."""
+    if usage is None:
+        return None
+    cost = usage.get("cost")
+    return {**usage, "cost": dollars(cost)} if isinstance(cost, int) else dict(usage)
+
+
 def _read_budget(given: Any) -> Any:
     if not isinstance(given, Mapping):
         return given

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from lmx.api.http.amounts import dollars
 from lmx.workflows.routing.records import Recorded
+from lmx.workflows.views import RoutedView
 
 
 class Candidate(BaseModel):
@@ -35,6 +36,26 @@ class Decision(BaseModel):
     why: str
     features: dict[str, Any]
     candidates: list[Candidate]
+
+
+class CandidateName(BaseModel):
+    """A model that was looked at, and what became of it."""
+
+    model: str
+    pool: str | None
+    verdict: str
+
+
+class Routed(BaseModel):
+    """Why a route has chosen a call's model; `GET /v1/tasks/{id}/decisions` has all of it."""
+
+    route: str
+    rule: str
+    reason: str = Field(description="submitted, or rerouted when the call had to wait.")
+    model: str
+    pool: str | None
+    why: str
+    candidates: list[CandidateName]
 
 
 class Decisions(BaseModel):
@@ -68,6 +89,11 @@ def decision_of(one: Recorded) -> Decision:
     told = {name: getattr(one, name) for name in Decision.model_fields if name != "candidates"}
     told["cost"] = dollars(one.cost)
     return Decision(**told, candidates=[_candidate(row) for row in one.candidates])
+
+
+def routed_of(view: RoutedView | None) -> Routed | None:
+    """The latest decision in short; None if no route has chosen the model."""
+    return None if view is None else Routed.model_validate(view, from_attributes=True)
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lmx.api.http.amounts import amount_of, dollars
+from lmx.api.http.amounts import amount_of, dollars, usage_of
+from lmx.api.http.decisions import Routed, routed_of
 from lmx.workflows.models import Model as ModelRow
 from lmx.workflows.views import BudgetView, EventView, RunView, TaskView
 
@@ -61,6 +62,7 @@ class Task(BaseModel):
     progress: Any
     output: Any
     budgets: list[Budget]
+    routed: Routed | None = Field(description="Why a route has chosen the call's model.")
 
 
 class Run(BaseModel):
@@ -239,10 +241,11 @@ def task_of(view: TaskView) -> Task:
         paused=view.shelved,
         worker=view.worker,
         error=view.error,
-        usage=_usage_of(view.usage),
+        usage=usage_of(view.usage),
         progress=view.progress,
         output=view.output,
         budgets=[_budget_of(budget) for budget in view.budgets],
+        routed=routed_of(view.routed),
     )
 
 
@@ -260,7 +263,7 @@ def _run_fields(view: RunView) -> dict[str, Any]:
     same = [name for name in Run.model_fields if name not in ("usage", "budgets")]
     return {
         **{name: getattr(view, name) for name in same},
-        "usage": _usage_of(view.usage),
+        "usage": usage_of(view.usage),
         "budgets": [_budget_of(budget) for budget in view.budgets],
     }
 
@@ -289,11 +292,3 @@ def _budget_of(view: BudgetView) -> Budget:
     amounts = ("ceiling", "spent", "held", "granted", "left")
     shown = {name: amount_of(view.unit, getattr(view, name)) for name in amounts}
     return Budget.model_validate({"unit": view.unit, **shown})
-
-
-def _usage_of(usage: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A model call's usage, its cost in dollars instead of nano-dollars."""
-    if usage is None:
-        return None
-    cost = usage.get("cost")
-    return {**usage, "cost": dollars(cost)} if isinstance(cost, int) else dict(usage)

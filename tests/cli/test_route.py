@@ -33,6 +33,9 @@ def test_a_prompt_goes_where_its_route_sends_it_and_tells_why(routes: Routes, lm
     (decision,) = lmx("route", "explain", task, "--json").json
     assert decision["features"]["labels"] == {"team": "search"}
     assert "route research: the first that can take it" in lmx("show", task, "--once").out
+    (shown,) = lmx("show", task, "--json").json
+    assert shown["routed"]["rule"] == "research and analysis"
+    assert shown["routed"]["candidates"][0]["verdict"] == "chosen"
 
 
 @pytest.mark.parametrize("how", [("route", "explain"), ("enqueue", "--explain")])

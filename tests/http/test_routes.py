@@ -37,6 +37,12 @@ def test_a_route_chooses_and_its_reasons_can_be_read(api: httpx2.Client, routes:
     assert decision["features"]["labels"] == {"team": "a"}
     assert decision["candidates"][0]["verdict"] == "chosen"
     assert decision["cost"].startswith("0.0")
+    routed = api.get(f"/v1/tasks/{task}").json()["routed"]
+    assert (routed["route"], routed["model"]) == ("research", "gemini-3.8-flash")
+    assert (routed["why"], routed["reason"]) == ("the first that can take it", "submitted")
+    assert [one["model"] for one in routed["candidates"]] == [
+        one["model"] for one in decision["candidates"]
+    ]
     told = api.get("/v1/routes").json()
     assert "research" in told["routes"]
     assert told["version"] == decision["rules_version"]
@@ -55,4 +61,5 @@ def test_what_cannot_be_meant_or_done_is_refused(api: httpx2.Client, routes: Rou
         assert answer.status_code == status, (call, answer.text)
     named = api.post("/v1/tasks", json={"model": "claude-haiku-5-5", "prompt": "Why?"})
     assert api.get(f"/v1/tasks/{named.json()['id']}/decisions").status_code == 404
+    assert api.get(f"/v1/tasks/{named.json()['id']}").json()["routed"] is None
     assert routes.hands.value("SELECT count(*) FROM lmx.tasks") == 1

@@ -24,6 +24,8 @@ from lmx.workflows.budgets import BudgetView, budgets_of
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import FINAL_STATES, tasks, workers
 from lmx.workflows.errors import NotFound
+from lmx.workflows.names import GENERATE
+from lmx.workflows.views.routed import RoutedView, routed_calls
 
 #: What a task of a paused run has as its time to run: it waits for the run to be resumed.
 SHELVED: Final = text("'infinity'::timestamptz")
@@ -35,7 +37,8 @@ class TaskView:
 
     `attempts` counts failed executions, `deliveries` the claims since the last progress. `worker`
     names the process that holds the lease. `shelved` tells that the task waits for its paused run.
-    `output` is None too when it was not asked for. `usage` is what a model call used.
+    `output` is None too when it was not asked for. `usage` is what a model call used, `routed` why
+    a route has chosen its model.
     """
 
     id: int
@@ -66,6 +69,7 @@ class TaskView:
     progress: Any
     output: Any
     budgets: tuple[BudgetView, ...] = field(default=())
+    routed: RoutedView | None = None
 
     @property
     def finished(self) -> bool:
@@ -109,7 +113,8 @@ def _columns(outputs: bool) -> list[ColumnElement[Any]]:
 
 def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[TaskView]:
     money = budgets_of(connection, [row.id for row in rows])
-    return [TaskView(*[*row, money.get(row.id, ())]) for row in rows]
+    routed = routed_calls(connection, [row.id for row in rows if row.name == GENERATE])
+    return [TaskView(*[*row, money.get(row.id, ()), routed.get(row.id)]) for row in rows]
 
 
 def fetch_tasks(
