@@ -25,6 +25,7 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
             "LMX_STREAMING": "off",
             "LMX_WORKFLOWS": "review, flows/book.py ,",
             "LMX_WORKER_SLOTS": "4",
+            "LMX_KEEP_RECORDS": "90d",
         }
     )
     assert settings.database_url == "postgresql://db/lmx"
@@ -34,6 +35,7 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
     assert settings.streaming == "off"
     assert settings.workflow_modules == ("review", "flows/book.py")
     assert settings.worker_slots == 4
+    assert (settings.keep_records, settings.keep_runs) == (90 * 86_400, None)
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -121,6 +123,7 @@ def test_the_password_in_the_database_url_is_not_shown() -> None:
             worker_slots=3,
             lease_s=2.5,
             heartbeat_s=0.5,
+            keep_runs=86_400,
         ),
     ],
 )

@@ -24,6 +24,7 @@ from lmx.workers.broker import PostgresBroker
 from lmx.workers.delivery import EXECUTE, Delivery
 from lmx.workers.executor import Body, DetachedBody, Executor
 from lmx.workers.intake import Intake, IntakeFactory
+from lmx.workers.pruning import Pruner
 from lmx.workers.running import Running
 from lmx.workers.watchdog import Watchdog
 from lmx.workflows import registry
@@ -100,12 +101,14 @@ class WorkerProcess:
     running: Running = field(default_factory=Running)
     _pool: HotPool = field(init=False)
     _watchdog: Watchdog = field(init=False)
+    _pruner: Pruner = field(init=False)
     _registration: Registration = field(init=False)
     _worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
         self._pool = HotPool(self.database, keep=self.slots)
         self._watchdog = Watchdog(self.running, self._pool)
+        self._pruner = Pruner(self.settings, self.database)
         self._registration = Registration(
             self.database,
             name=self.queue,
@@ -156,6 +159,7 @@ class WorkerProcess:
             registry.publish(conn)
         self._registration.start()
         self._watchdog.start()
+        self._pruner.start()
         self._worker.start()
         log.info("serving queue %s with %s slots", self.queue, self.slots)
 
@@ -170,6 +174,7 @@ class WorkerProcess:
             self.on_drain()
         self.broker.close()
         self._watchdog.stop()
+        self._pruner.stop()
         self._registration.stop()
         self._pool.close()
         if self.on_stop is not None:

@@ -6,6 +6,8 @@ The sums that must hold for every budget (of one task in one unit) at every comm
     held    = the holds of the running attempt
     granted = the ceilings of its open child budgets
     spent + held + granted <= ceiling; a closed budget holds and grants nothing
+
+Of a run that was pruned one line for each unit is left, and all charges: they sum to it.
 """
 
 from collections.abc import Iterable
@@ -102,6 +104,11 @@ _NODES: Final = text(
     "    WHERE task_id = tree.id AND reason = 'unknown' GROUP BY unit) u"
     ") FROM tree ORDER BY id"
 )
+_PRUNED: Final = text(
+    "SELECT p.name, p.unit, p.ceiling, p.spent, (SELECT sum(c.amount)::bigint FROM lmx.charges c"
+    "  WHERE c.run_id = p.run_id AND c.unit = p.unit AND c.reason = 'unknown')"
+    " FROM lmx.pruned_budgets p WHERE p.run_id = :run ORDER BY p.unit"
+)
 #: So many runs at the most are shown together.
 _MANY: Final = 50
 
@@ -109,11 +116,16 @@ _MANY: Final = 50
 def run_budgets(database: Database, run_id: int) -> list[BudgetNode]:
     """Return the budgets of a run, or of what is beneath any task, the top first.
 
-    Raises NotFound.
+    Of a pruned run there is one node, in the state `pruned`. Raises NotFound.
     """
     with database.engine.connect() as connection:
         rows = connection.execute(_NODES, {"run": run_id}).all()
         money = budgets_of(connection, [row[0] for row in rows])
+        left = [] if rows else connection.execute(_PRUNED, {"run": run_id}).all()
+    if left:
+        views = tuple(BudgetView(row[1], row[2], row[3], 0, 0, True) for row in left)
+        unknown = {row[1]: row[4] for row in left if row[4] is not None}
+        return [BudgetNode(run_id, None, left[0][0], "run", "pruned", views, unknown)]
     if not rows:
         raise NotFound(f"there is no task {run_id}", hint="see the runs with: lmx runs")
     return [BudgetNode(*[*row[:5], money.get(row[0], ()), row[5]]) for row in rows]
@@ -138,7 +150,9 @@ WITH RECURSIVE {mine}, amounts AS (
            0 AS charged, 0 AS reserved, 0 AS below_spent, 0 AS below_granted
     FROM mine
     UNION ALL
-    SELECT task_id, unit, 0, 0, 0, 0, 0, 0, amount, 0, 0, 0 FROM lmx.charges {of_run}
+    SELECT task_id, unit, 0, 0, 0, 0, 0, 0, amount, 0, 0, 0 FROM lmx.charges c
+    WHERE {of_run} AND NOT EXISTS (
+        SELECT FROM lmx.pruned_budgets p WHERE p.run_id = c.run_id AND p.unit = c.unit)
     UNION ALL
     SELECT task_id, unit, 0, 0, 0, 0, 0, 0, 0, amount, 0, 0 FROM lmx.holds {of_tree}
     UNION ALL
@@ -161,14 +175,20 @@ FROM summed, LATERAL (VALUES
     ('left after closing', 0, left_over)
 ) AS v(name, expected, actual)
 WHERE v.expected <> v.actual
-ORDER BY task_id, unit, v.name
+UNION ALL
+SELECT c.run_id, c.unit, 'spent', coalesce(sum(b.amount), 0)::bigint, c.spent
+FROM lmx.pruned_budgets c
+LEFT JOIN lmx.charges b ON b.run_id = c.run_id AND b.unit = c.unit
+WHERE {of_run}
+GROUP BY c.run_id, c.unit, c.spent HAVING coalesce(sum(b.amount), 0) <> c.spent
+ORDER BY 1, 2, 3
 """
 
 _ALL: Final = _CHECK.format(
     mine="""mine AS (
     SELECT b.*, t.parent_id FROM lmx.budgets b JOIN lmx.tasks t ON t.id = b.task_id
 )""",
-    of_run="",
+    of_run="true",
     of_tree="",
 )
 _ONE_RUN: Final = _CHECK.format(
@@ -179,7 +199,7 @@ _ONE_RUN: Final = _CHECK.format(
 ), mine AS (
     SELECT b.*, tree.parent_id FROM tree JOIN lmx.budgets b ON b.task_id = tree.id
 )""",
-    of_run="WHERE run_id = :run",
+    of_run="c.run_id = :run",
     of_tree="WHERE task_id IN (SELECT id FROM tree)",
 )
 

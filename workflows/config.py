@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import platformdirs
 
 from lmx.workflows.errors import ConfigError
-from lmx.workflows.units import parse_bytes
+from lmx.workflows.units import DAY_S, parse_bytes, parse_span
 
 DETERMINISM_FILE = "determinism.json"  # in the home: what `lmx doctor --determinism` has proven
 Streaming = Literal["auto", "off", "always"]
@@ -47,6 +47,8 @@ class Settings:
     heartbeat_s: float = 3.0
     poll_s: float = 1.0
     shutdown_grace_s: float = 10.0
+    keep_records: int | None = None  # of runs that ended, in seconds; None: for ever
+    keep_runs: int | None = None
 
 
 def _text(value: str) -> str:
@@ -76,6 +78,13 @@ def _seconds(value: str) -> float:
     if not 0 < number <= 86_400:
         raise ValueError("expected a number of seconds above 0, at most 86400")
     return number
+
+
+def _age(value: str) -> int:
+    seconds = int(value) if value.isascii() and value.isdigit() else parse_span(value)
+    if seconds < DAY_S:
+        raise ValueError("expected at least a day, such as 90d")
+    return seconds
 
 
 def _memory(value: str) -> int:
@@ -111,6 +120,8 @@ _PARSERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "heartbeat_s": ("LMX_HEARTBEAT_S", _seconds),
     "poll_s": ("LMX_POLL_S", _seconds),
     "shutdown_grace_s": ("LMX_SHUTDOWN_GRACE_S", _seconds),
+    "keep_records": ("LMX_KEEP_RECORDS", _age),
+    "keep_runs": ("LMX_KEEP_RUNS", _age),
 }
 
 

@@ -3,7 +3,8 @@
 `LMX_FAULT=finish.before:3` kills the process (SIGKILL, as a power cut would) the third time that
 it is about to commit a finish; `finish.after` kills it when the commit is done and nobody in the
 process has heard of it. The kinds are those of `operations.ORDER`, `claim`, and of batches:
-`batch` (it is written down), `send_batch` (the provider has it), `record_batch` (results).
+`batch` (it is written down), `send_batch` (the provider has it), `record_batch` (results); and
+`prune`, a piece of what ended long ago.
 """
 
 import os

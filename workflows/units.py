@@ -1,6 +1,8 @@
-"""Amounts of memory as people write them ("400MiB") and as the ledger counts them (bytes)."""
+"""Amounts of memory as people write them ("400MiB") and as the ledger counts them (bytes), and
+spans of time as people write them ("90d"), in seconds."""
 
 import re
+from typing import Final
 
 _FACTORS = {
     "": 1,
@@ -49,3 +51,16 @@ def format_bytes(count: int) -> str:
         if size >= factor
     )
     return f"{sign}{size / factor:.1f}".removesuffix(".0") + f" {unit}"
+
+
+DAY_S: Final = 86_400
+_SPANS: Final = {"s": 1, "m": 60, "h": 3600, "d": DAY_S}
+_SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])")
+
+
+def parse_span(text: str) -> int:
+    """Return the seconds that "90m", "12h" or "7d" means. Raises ValueError, in one line."""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no span of time; write 90m, 12h or 7d")
+    return int(match[1]) * _SPANS[match[2]]

@@ -16,6 +16,17 @@ def seconds(value: float | None) -> float | None:
     return value
 
 
+def span(text: str, option: str) -> int:
+    """Read a span of time such as 90m, 12h or 7d, in seconds. Raises InvalidInput."""
+    from lmx.workflows.errors import InvalidInput
+    from lmx.workflows.units import parse_span
+
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from None
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Priority = Annotated[int, typer.Option(help="Higher goes first; -1000 to 1000.")]
 IdempotencyKey = Annotated[

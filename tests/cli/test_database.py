@@ -1,9 +1,20 @@
-"""`lmx db`: schema and server."""
+"""`lmx db`: schema, server, and how long things are kept."""
+
+from collections.abc import Iterator
 
 import pytest
 
 from lmx.workflows.database import migrate
 from tests.support.command import Lmx
+from tests.support.history import History
+
+
+@pytest.fixture
+def history(lmx: Lmx) -> Iterator[History]:
+    """Runs of the past."""
+    past = History(lmx.database)
+    yield past
+    past.hands.close()
 
 
 def test_status_tells_place_and_revision(lmx: Lmx) -> None:
@@ -45,3 +56,26 @@ def test_url_is_what_the_settings_say(lmx: Lmx) -> None:
 @pytest.mark.parametrize("revision", ["nope", "0000"])
 def test_an_unknown_revision_is_refused(lmx: Lmx, revision: str) -> None:
     assert lmx("db", "upgrade", revision).code == 2
+
+
+def test_old_runs_are_pruned_when_a_person_says_so(lmx: Lmx, history: History) -> None:
+    run, *_ = history.run(days=90)
+    dry = lmx("db", "prune", "--older-than", "30d", "--runs", "--dry-run", "--json").json
+    assert (dry["dry_run"], dry["counts"]["runs"], dry["counts"]["tasks"]) == (True, 1, 3)
+    asked = lmx("db", "prune", "--older-than", "30d", "--runs", stdin=b"n\n")
+    assert asked.code == 1
+    assert "1, with the results of 3 tasks?" in asked.err
+    assert lmx("show", run).code == 0
+    done = lmx("db", "prune", "--older-than", "30d", "--runs", "--yes")
+    assert "tasks\t3" in done.out.splitlines()
+    assert lmx("db", "prune", "--older-than", "999999d").code == 0
+    assert lmx("show", run).code == 2
+    assert "pruned" in lmx("budget", run).out
+    assert lmx("budget", "--check").code == 0
+    assert "pruned    runs of what ended before " in lmx("db", "status").out
+
+
+@pytest.mark.parametrize("age", ["12h", "soon", "-1d"])
+def test_an_age_that_cannot_be_meant_is_refused(lmx: Lmx, age: str) -> None:
+    refused = lmx("db", "prune", "--older-than", age)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)

@@ -124,6 +124,21 @@ def test_other_rules_are_tried_on_the_calls_of_the_past(routes: Routes, lmx: Lmx
     assert lmx("route", "dry-run", "--rules", new, "--since", "soon").code == 2
 
 
+def test_a_dry_run_over_more_than_is_kept_says_so(routes: Routes, lmx: Lmx) -> None:
+    lmx("enqueue", "--route", "research", "Why?")
+    assert lmx("db", "prune", "--older-than", "30d").code == 0
+    rules = routes.home / "new.toml"
+    rules.write_text(RULE + 'models = ["claude-haiku-5-5"]\n')
+    within = lmx("route", "dry-run", "--rules", rules, "--since", "29d")
+    assert "is kept" not in within.err
+    beyond = lmx("route", "dry-run", "--rules", rules, "--since", "90d")
+    assert "--since 90d asks for more than is kept: of runs that ended before " in beyond.err
+    told = lmx("route", "dry-run", "--rules", rules, "--since", "90d", "--json").json
+    assert told["calls"] == 1
+    assert told["pruned_before"] is not None
+    assert "and that is pruned" in lmx("route", "explain", "999").err
+
+
 def test_what_no_route_has_chosen_is_not_explained(routes: Routes, lmx: Lmx) -> None:
     task = lmx("enqueue", "--model", "claude-haiku-5-5", "Why?").out.strip()
     assert lmx("route", "explain", task).code == 2

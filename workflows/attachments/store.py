@@ -18,6 +18,8 @@ from lmx.workflows.sql import statement
 
 #: A file to which nothing refers is left alone for so long: its call may be about to be spawned.
 _GRACE_S: Final = 3600.0
+#: So many files at the most are freed in one transaction.
+_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,30 +133,51 @@ def list_files(conn: psycopg.Connection[Any]) -> list[StoredFile]:
     return [StoredFile(*row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """How many files went, and their bytes."""
+
+    files: int
+    bytes: int
+
+
 def free_files(conn: psycopg.Connection[Any], ended_before_s: float) -> tuple[int, int]:
     """Forget the files of runs that ended so long ago; returns how many went, and their bytes.
 
-    A file that another task refers to stays. Locked before it is looked at a second time, so that
-    a submission at the same moment either finds it gone or keeps it.
+    A file that another task refers to stays.
     """
-    with conn.transaction():
-        conn.execute(
-            "DELETE FROM lmx.task_files f WHERE NOT EXISTS ("
-            " SELECT FROM lmx.tasks t JOIN lmx.tasks r ON r.id = t.root_id WHERE t.id = f.task_id"
-            " AND (r.finished_at IS NULL OR r.finished_at > now() - make_interval(secs => %s)))",
-            [ended_before_s],
-        )
-        loose = conn.execute(
-            "SELECT f.sha256 FROM lmx.files f"
-            " WHERE NOT EXISTS (SELECT FROM lmx.task_files t WHERE t.sha256 = f.sha256)"
-            " AND f.seen_at < now() - make_interval(secs => %s)"
-            " ORDER BY f.sha256 FOR UPDATE SKIP LOCKED",
-            [_GRACE_S],
-        ).fetchall()
-        freed = conn.execute(
-            "DELETE FROM lmx.files f WHERE f.sha256 = ANY(%s)"
-            " AND NOT EXISTS (SELECT FROM lmx.task_files t WHERE t.sha256 = f.sha256)"
-            " RETURNING f.size",
-            [[row[0] for row in loose]],
-        ).fetchall()
-    return len(freed), sum(row[0] for row in freed)
+    conn.execute(
+        "DELETE FROM lmx.task_files f WHERE NOT EXISTS ("
+        " SELECT FROM lmx.tasks t JOIN lmx.tasks r ON r.id = t.root_id WHERE t.id = f.task_id"
+        " AND (r.finished_at IS NULL OR r.finished_at > now() - make_interval(secs => %s)))",
+        [ended_before_s],
+    )
+    count = size = 0
+    while True:
+        with conn.transaction():
+            freed = free_loose(conn)
+        if not freed.files:
+            return count, size
+        count, size = count + freed.files, size + freed.bytes
+
+
+def free_loose(conn: psycopg.Connection[Any]) -> Freed:
+    """Free some of the files to which nothing refers. Part of the caller's transaction.
+
+    Locked before they are looked at a second time, so that a submission at the same moment either
+    finds them gone or keeps them.
+    """
+    loose = conn.execute(
+        "SELECT f.sha256 FROM lmx.files f"
+        " WHERE NOT EXISTS (SELECT FROM lmx.task_files t WHERE t.sha256 = f.sha256)"
+        " AND f.seen_at < now() - make_interval(secs => %s)"
+        " ORDER BY f.sha256 LIMIT %s FOR UPDATE SKIP LOCKED",
+        [_GRACE_S, _AT_ONCE],
+    ).fetchall()
+    freed = conn.execute(
+        "DELETE FROM lmx.files f WHERE f.sha256 = ANY(%s)"
+        " AND NOT EXISTS (SELECT FROM lmx.task_files t WHERE t.sha256 = f.sha256)"
+        " RETURNING f.size",
+        [[row[0] for row in loose]],
+    ).fetchall()
+    return Freed(len(freed), sum(row[0] for row in freed))

@@ -9,6 +9,7 @@ import psycopg
 
 from lmx.workflows.errors import NotFound
 from lmx.workflows.operations import encode
+from lmx.workflows.retention.kept import pruned_before
 from lmx.workflows.routing.decide import Decision
 from lmx.workflows.routing.rules import Terms
 from lmx.workflows.sql import statement
@@ -82,8 +83,12 @@ def decisions_of(conn: psycopg.Connection[Any], task_id: int) -> list[Recorded]:
     query = f"SELECT {COLUMNS} FROM lmx.decisions WHERE task_id = %s ORDER BY id"  # noqa: S608
     found = [Recorded(*row) for row in conn.execute(query, [task_id])]
     if not found:
+        pruned = pruned_before(conn, "records")
+        gone = (
+            "" if pruned is None else f", or it ended before {pruned:%Y-%m-%d} and that is pruned"
+        )
         raise NotFound(
-            f"no route has chosen a model for task {task_id}",
+            f"no route has chosen a model for task {task_id}{gone}",
             hint="`lmx show` tells what it is; name a route with --route",
         )
     return found

@@ -15,6 +15,7 @@ from lmx.workflows.errors import LmxError, NotFound
 from lmx.workflows.money import price
 from lmx.workflows.providers.pricing import Tokens
 from lmx.workflows.providers.publishing import now
+from lmx.workflows.retention.kept import pruned_before
 from lmx.workflows.routing.decide import Option, decide
 from lmx.workflows.routing.features import read_features
 from lmx.workflows.routing.options import Survey, survey
@@ -80,6 +81,15 @@ def replay(conn: Connection, rules: Rules, since_s: float) -> Iterable[Replayed]
         tokens = None if read is None else Tokens(input=read, output=written or 0)
         would = _cost(known_now, name, tokens) if name != model else spent
         yield Replayed(task, at, route, rule, model, by, name, problem, spent, would)
+
+
+def missing_before(conn: Connection, since_s: float) -> datetime | None:
+    """Before when calls of the last `since_s` seconds may be missing; None if all are there."""
+    before = pruned_before(conn, "records")
+    if before is None:
+        return None
+    asked = conn.execute("SELECT now() - make_interval(secs => %s) < %s", [since_s, before])
+    return before if asked.fetchone() == (True,) else None
 
 
 def _as_then(options: Iterable[Option], candidates: Iterable[Mapping[str, Any]]) -> list[Option]:

@@ -4,19 +4,26 @@ from typing import Annotated
 
 import typer
 
+from lmx.api.cli.commands import prune
 from lmx.api.cli.examples import examples
 from lmx.api.cli.options import AsJson
-from lmx.api.cli.output import note, write, write_json
+from lmx.api.cli.output import clock, note, write, write_json
 
 db = typer.Typer(
     no_args_is_help=True,
     help="The database: its schema, its address, the embedded server.",
-    epilog=examples("lmx db status", "psql $(lmx db url)", "LMX_DATABASE_URL=... lmx db upgrade"),
+    epilog=examples(
+        "lmx db status",
+        "psql $(lmx db url)",
+        "LMX_DATABASE_URL=... lmx db upgrade",
+        "lmx db prune --older-than 90d --dry-run",
+    ),
 )
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the group."""
+    prune.add_to(db)
     app.add_typer(db, name="db")
 
 
@@ -28,11 +35,13 @@ def status(
     from lmx.workflows.config import load_settings
     from lmx.workflows.database import migrate
     from lmx.workflows.database.connect import resolve_database
+    from lmx.workflows.retention.kept import all_pruned
 
     database = resolve_database(load_settings())
     found = migrate.status(database)
     with database.connect() as connection:
         server = connection.info.server_version
+        pruned = all_pruned(connection) if found.state == "current" else {}
     version = f"{server // 10_000}.{server % 10_000}"
     if as_json:
         write_json(
@@ -43,12 +52,15 @@ def status(
                 "revision": found.current,
                 "needed": found.head,
                 "state": found.state,
+                "pruned_before": pruned,
             }
         )
     else:
         kind = "the embedded server" if database.embedded else "an external server"
         write(f"database  {database.place} ({kind}, Postgres {version})")
         write(f"schema    {found.current or 'none'}, this lmx needs {found.head}: {found.state}")
+        for what, before in pruned.items():
+            write(f"pruned    {what} of what ended before {clock(before)}")
     if found.state in ("behind", "empty"):
         note("bring the schema up to date: lmx db upgrade")
     if found.state != "current":

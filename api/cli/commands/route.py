@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from lmx.api.cli.examples import examples
-from lmx.api.cli.options import AsJson, Labels, Priority, Private
-from lmx.api.cli.output import note, print_table, write, write_json
+from lmx.api.cli.options import AsJson, Labels, Priority, Private, span
+from lmx.api.cli.output import clock, note, print_table, write, write_json
 
 route = typer.Typer(
     no_args_is_help=True,
@@ -133,18 +133,20 @@ def dry_run(
     The models are those of now, the waits those of then. Nothing is queued or changed.
     """
     from lmx.api.cli.session import session
-    from lmx.workflows.routing.replay import replay
+    from lmx.workflows.routing.replay import missing_before, replay
     from lmx.workflows.routing.rules import check_rules
 
-    tried = check_rules(rules)
+    tried, since_s = check_rules(rules), span(since, "--since")
     with session() as opened:
-        found = list(replay(opened.connection, tried, _age(since)))
+        found = list(replay(opened.connection, tried, since_s))
+        missing = missing_before(opened.connection, since_s)
     changed = [one for one in found if one.changed]
     differences = [one.difference for one in changed if one.difference is not None]
     if as_json:
         rows = [{**_fields(one), "difference": one.difference} for one in changed]
         total = {"calls": len(found), "changed": len(changed), "difference": sum(differences)}
-        write_json({**total, "version": tried.version, "changes": rows})
+        version = {"version": tried.version, "pruned_before": missing}
+        write_json({**total, **version, "changes": rows})
         return
     columns = ("task", "route", "was", "would be", "by the rule", "difference")
     print_table(columns, [_change(one) for one in changed])
@@ -152,6 +154,11 @@ def dry_run(
     if differences:
         text += f"; {len(differences)} of them are known to differ by {_signed(sum(differences))}"
     note(text)
+    if missing is not None:
+        note(
+            f"--since {since} asks for more than is kept: of runs that ended before"
+            f" {clock(missing)} the decisions were pruned, and those calls are not counted"
+        )
 
 
 def _fields(one: Any) -> dict[str, Any]:
@@ -185,14 +192,3 @@ def _line(row: dict[str, Any]) -> list[str]:
         "" if wait is None else duration(wait),
         row["source"],
     ]
-
-
-def _age(text: str) -> float:
-    """Seconds of "90m", "12h" or "7d". Raises InvalidInput."""
-    from lmx.workflows.errors import InvalidInput
-
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isascii() or not number.isdigit() or len(number) > 6:
-        raise InvalidInput(f"--since is {text!r}", hint="write 90m, 12h or 7d")
-    return float(number) * units[unit]

@@ -20,6 +20,7 @@ from lmx.workflows.database.tables.providers import (
     task_files,
 )
 from lmx.workflows.database.tables.records import checkpoints, events, memory, signals
+from lmx.workflows.database.tables.retention import pruned, pruned_budgets
 from lmx.workflows.database.tables.routing import decisions
 from lmx.workflows.database.tables.work import catalog, lanes, queues, runs, tasks, workers
 
@@ -51,6 +52,8 @@ __all__ = [
     "models",
     "pool_news",
     "pools",
+    "pruned",
+    "pruned_budgets",
     "queues",
     "rate_limits",
     "results",

@@ -36,5 +36,6 @@ batch_calls = Table(
     Column("task_id", BigInteger, primary_key=True, autoincrement=False),
     Column("lease_seq", Integer, primary_key=True, autoincrement=False),
     Column("outcome", Text),
+    Index("batch_calls_batch", "batch_id"),
     Index("batch_calls_open", "batch_id", postgresql_where=text("outcome IS NULL")),
 )
