@@ -36,16 +36,23 @@ def engine_installed() -> bool:
 
 
 def inspect(
-    path: Path, n_ctx: Sequence[int] = (), *, sha256: bool = False, device: str = "auto"
+    path: Path,
+    n_ctx: Sequence[int] = (),
+    *,
+    kv_type: str = "f16",
+    sha256: bool = False,
+    device: str = "auto",
 ) -> Inspection:
     """Inspect a model file; nothing of its weights is loaded.
 
-    A context length above what the model was trained for is measured at that. Raises
-    InvalidInput for a file that is no usable model, ConfigError without the engine.
+    A context length above what the model was trained for is measured at that, with a KV cache of
+    type `kv_type`. Raises InvalidInput for a file that is no usable model, or cannot have such a
+    cache, ConfigError without the engine.
     """
     lengths = [word for length in n_ctx for word in ("--n-ctx", str(length))]
     hashing = ["--hash"] if sha256 else []
-    answer = _ask([*lengths, *hashing, "--device", device, "--", str(path)])
+    cache = ["--kv-type", kv_type]
+    answer = _ask([*lengths, *cache, *hashing, "--device", device, "--", str(path)])
     info = dict(answer["info"])
     return Inspection(
         path=info.pop("path"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from lmx.api.inspection import inspect
+from lmx.workflows.call_options import check_kv_type
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.models import Model, Need, add_model, record_need
 
@@ -24,14 +25,16 @@ def register(
     *,
     name: str | None = None,
     n_ctx: int | None = None,
+    kv_type: str = "f16",
     prices: tuple[int, int] = (0, 0),
     replace: bool = False,
     device: str = "auto",
 ) -> Model:
     """Check a GGUF file and register it. `prices` are nano-dollars per million tokens, in and out.
 
-    Raises InvalidInput for a file that cannot be used, Conflict when the name stands for another
-    file, ConfigError without the engine.
+    `n_ctx` and `kv_type` are those of the contexts of calls that do not say. Raises InvalidInput
+    for a file that cannot be used, Conflict when the name stands for another file, ConfigError
+    without the engine.
     """
     found = path.expanduser().absolute()
     chosen = name or found.name.removesuffix(".gguf").lower()
@@ -42,7 +45,10 @@ def register(
         )
     _check_file(found)
     check_n_ctx(n_ctx, None)
-    inspected = inspect(found, [n_ctx or DEFAULT_N_CTX], sha256=True, device=device)
+    check_kv_type(kv_type)
+    inspected = inspect(
+        found, [n_ctx or DEFAULT_N_CTX], kv_type=kv_type, sha256=True, device=device
+    )
     check_n_ctx(n_ctx, inspected.info["n_ctx_train"])
     [length] = inspected.needs
     model = Model(
@@ -53,7 +59,7 @@ def register(
         n_ctx=length,
         price_in=prices[0],
         price_out=prices[1],
-        info=inspected.info,
+        info=inspected.info if kv_type == "f16" else {**inspected.info, "kv_type": kv_type},
         needs=inspected.needs,
     )
     return add_model(connection, model, replace=replace)
@@ -71,7 +77,7 @@ def measure(
             f"{path} is no longer the file that was registered as {model.name!r}",
             hint=f"register it again: lmx models add --replace --name {model.name} {path}",
         )
-    need = inspect(path, [n_ctx], device=device).needs[n_ctx]
+    need = inspect(path, [n_ctx], kv_type=model.kv_type, device=device).needs[n_ctx]
     record_need(connection, model, n_ctx, need)
     return need
 

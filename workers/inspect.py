@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[],
         help="measure this length, or what the model was trained for",
     )
+    parser.add_argument("--kv-type", default="f16", help="what the KV cache is kept as")
     parser.add_argument("--device", default="auto", help="the device to estimate for")
     parser.add_argument("--hash", action="store_true", help="also the file's SHA-256")
     parser.add_argument("--devices", action="store_true", help="describe the device instead")
@@ -58,12 +59,15 @@ def _model(asked: argparse.Namespace) -> dict[str, Any]:
 
     info = inspect_model(asked.file, sha256=asked.hash)
     lengths = sorted({min(n_ctx, info.n_ctx_train) for n_ctx in asked.n_ctx})
+    kv_type = asked.kv_type if info.generates else "f16"
     return {
         "info": {**asdict(info), **asdict(chat_features(info))},
         "needs": {
             str(n_ctx): {
-                **asdict(estimate(info.path, n_ctx, device=asked.device)),
-                "streamed_bytes": least_streamed(info.path, n_ctx, device=asked.device),
+                **asdict(estimate(info.path, n_ctx, kv_type=kv_type, device=asked.device)),
+                "streamed_bytes": least_streamed(
+                    info.path, n_ctx, kv_type=kv_type, device=asked.device
+                ),
             }
             for n_ctx in lengths
         },

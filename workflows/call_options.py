@@ -1,6 +1,7 @@
 """What a call of a model says, checked before any model is looked at: its text and its options."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "min_p": (0, 1),
     "typical_p": (0, 1),
     "top_k": (0, 1_000_000),
-    "repeat_penalty": (0, 10),
+    "repeat_penalty": (0.01, 10),
     "penalty_last_n": (-1, 1_000_000),
     "presence_penalty": (-10, 10),
     "frequency_penalty": (-10, 10),
@@ -28,15 +29,30 @@ _NUMBERS: Final[dict[str, tuple[float, float]]] = {
     "dry_allowed_length": (0, 1_000_000),
     "dry_penalty_last_n": (-1, 1_000_000),
     "logprobs": (0, 20),
-    "seed": (0, 2**32 - 1),
+    "seed": (0, 2**32 - 2),
     "n_ctx": (8, 2**24),
+}
+_WHOLE: Final = frozenset(
+    (
+        *("top_k", "penalty_last_n", "dry_allowed_length", "dry_penalty_last_n"),
+        *("logprobs", "seed", "n_ctx"),
+    )
+)
+#: What the keys and values of a local model's context are kept as.
+KV_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+_CHOICES: Final[Mapping[str, Sequence[str]]] = {
+    "kv_type": KV_TYPES,
+    "mode": ("throughput", "deterministic"),
+    "reasoning_effort": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
 }
 _OTHERS: Final = (
     *("stop", "logit_bias", "dry_breakers", "grammar", "json_schema", "session"),
     *("tools", "tool_choice", "parallel_tool_calls", "thinking", "template_options"),
-    "reasoning_effort",
+    *_CHOICES,
 )
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+#: Texts that a repetition is never carried across, and the bytes of each.
+_MOST_BREAKERS: Final = 32
+_LONGEST_BREAKER: Final = 40
 #: Tokens of thinking; less is no budget for any provider.
 _LEAST_THINKING: Final = 128
 #: The options of a call beside its model, its text and max_tokens.
@@ -72,6 +88,17 @@ def check_call(
     return call
 
 
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for an unknown option, and for a number or a word that is none of it."""
+    for name, value in options.items():
+        _check_option(name, value)
+
+
+def check_kv_type(name: str) -> None:
+    """Raise InvalidInput if the keys and values of a context cannot be kept as that."""
+    _check_choice("kv_type", name)
+
+
 def bytes_of(call: Mapping[str, Any]) -> int:
     """The size of the text, which bounds its tokens: no token is shorter than a byte."""
     forms = sum(len(call.get(name, "").encode()) for name in ("tools", "json_schema", "grammar"))
@@ -94,9 +121,11 @@ def _check(
         raise InvalidInput(
             f"max_tokens is {max_tokens!r}", hint="it must be a whole number above 0"
         )
-    for name, value in sampling.items():
-        _check_option(name, value)
+    check_options(sampling)
     given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
+    for name in ("stop", "dry_breakers"):
+        if isinstance(given.get(name), str):
+            given[name] = [given[name]]
     _check_form(given)
     _check_others(given)
     check_tools(given, with_messages=messages is not None)
@@ -108,16 +137,21 @@ def _check(
 
 
 def _check_option(name: str, value: Any) -> None:
+    if name not in OPTIONS:
+        known = ", ".join(sorted(OPTIONS))
+        raise InvalidInput(f"unknown option {name!r} of a model call; known: {known}")
+    if name in _CHOICES and value is not None:
+        _check_choice(name, value)
     if name not in _NUMBERS:
-        if name not in _OTHERS:
-            known = ", ".join(sorted([*_NUMBERS, *_OTHERS]))
-            raise InvalidInput(f"unknown option {name!r} of a model call; known: {known}")
         return
     low, high = _NUMBERS[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    kinds = int if name in _WHOLE else int | float
+    number = isinstance(value, kinds) and not isinstance(value, bool)
     if value is not None and not (number and low <= value <= high):
+        kind = "a whole number" if name in _WHOLE else "a number"
         raise InvalidInput(
-            f"{name} is {value!r}", hint=f"it must be from {in_full(low)} to {in_full(high)}"
+            f"{name} is {value!r}",
+            hint=f"it must be {kind} from {in_full(low)} to {in_full(high)}",
         )
 
 
@@ -156,8 +190,9 @@ def _check_others(call: Mapping[str, Any]) -> None:
     _check_thinking(call)
     for name in ("stop", "dry_breakers"):
         texts = call.get(name, ())
-        if not isinstance(texts, str) and not all(isinstance(text, str) for text in texts):
+        if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
             raise InvalidInput(f"{name} must be a text or a list of texts")
+    _check_breakers(call.get("dry_breakers", ()))
     if not isinstance(call.get("template_options", {}), Mapping):
         raise InvalidInput("template_options must be an object")
     bias = call.get("logit_bias", {})
@@ -165,6 +200,11 @@ def _check_others(call: Mapping[str, Any]) -> None:
         raise InvalidInput(
             "logit_bias must be an object of numbers by token id", hint='{"42": -100}'
         )
+
+
+def _check_choice(name: str, value: object) -> None:
+    if value not in (known := _CHOICES[name]):
+        raise InvalidInput(f"{name} is {value!r}", hint=f"it must be one of {', '.join(known)}")
 
 
 def _check_thinking(call: Mapping[str, Any]) -> None:
@@ -177,14 +217,18 @@ def _check_thinking(call: Mapping[str, Any]) -> None:
             f"thinking is {thinking!r}",
             hint=f"it must be true, false or a number of tokens from {_LEAST_THINKING}",
         )
-    if call.get("reasoning_effort", "low") not in _EFFORTS:
+
+
+def _check_breakers(texts: Sequence[str]) -> None:
+    sizes = [len(text.encode(errors="replace")) for text in texts]
+    if len(texts) > _MOST_BREAKERS or not all(0 < size <= _LONGEST_BREAKER for size in sizes):
         raise InvalidInput(
-            f"reasoning_effort is {call['reasoning_effort']!r}",
-            hint=f"it must be one of {', '.join(_EFFORTS)}",
+            f"dry_breakers must be at most {_MOST_BREAKERS} texts"
+            f" of 1 to {_LONGEST_BREAKER} bytes each"
         )
 
 
 def _is_bias(entry: tuple[Any, Any]) -> bool:
     token, value = entry
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and str(token).isascii() and str(token).isdigit()
+    return number and math.isfinite(value) and str(token).isascii() and str(token).isdigit()

@@ -163,6 +163,7 @@ def place_call(
             f"the model {model!r} does not generate text", hint="it embeds: lmx embed"
         )
     n_ctx = int(call.setdefault("n_ctx", row.n_ctx))
+    _refuse_what_the_file_lacks(row, call)
     if max_tokens is None:
         max_tokens = default_max_tokens(n_ctx)
     if max_tokens >= n_ctx:
@@ -170,7 +171,7 @@ def place_call(
             f"max_tokens is {max_tokens}, but the context holds only {n_ctx} tokens",
             hint="lower max_tokens or raise n_ctx",
         )
-    models.refuse_oversized(conn, row, n_ctx, None)
+    models.refuse_oversized(conn, row, n_ctx, None, call.get("kv_type"))
     tokens_in = min(n_ctx, bytes_of(call) + TEMPLATE_TOKENS)
     worst = price(tokens_in, row.price_in) + price(max_tokens, row.price_out)
     body = {"model": model, "max_tokens": max_tokens, **call}
@@ -208,6 +209,20 @@ def _refuse_what_local_models_lack(model: str, call: Mapping[str, Any]) -> None:
             f"{model!r} is a local model, which does not measure its thinking",
             hint="thinking may be true or false",
         )
+
+
+def _refuse_what_the_file_lacks(row: models.Model, call: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for tokens, or a length of context, that the model does not know."""
+    trained, vocabulary = row.info.get("n_ctx_train"), row.info.get("n_vocab")
+    if trained and call["n_ctx"] > trained:
+        raise InvalidInput(
+            f"n_ctx is {call['n_ctx']}, but {row.name!r} was trained for {trained} tokens",
+            hint="ask for no more than that",
+        )
+    unknown = [token for token in call.get("logit_bias", ()) if int(token) >= (vocabulary or 2**31)]
+    if unknown:
+        known = f", which has 0 to {vocabulary - 1}" if vocabulary else ""
+        raise InvalidInput(f"logit_bias names token {unknown[0]} of {row.name!r}{known}")
 
 
 def default_max_tokens(n_ctx: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -13,6 +13,18 @@ from lmx.workflows.operations import encode
 from lmx.workflows.providers.catalog import load_catalog
 
 Connection = psycopg.Connection[Any]
+
+#: Bytes of a number of a KV cache; those of blocks of 32 with their scales.
+_CACHE_BYTES: Final[Mapping[str, float]] = {
+    "f32": 4.0,
+    "f16": 2.0,
+    "bf16": 2.0,
+    "q8_0": 34 / 32,
+    "q5_1": 24 / 32,
+    "q5_0": 22 / 32,
+    "q4_1": 20 / 32,
+    "q4_0": 18 / 32,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +50,28 @@ class Need:
         """The smallest device that could run it, in whatever way."""
         return self.total if self.streamed is None else min(self.total, self.streamed)
 
+    def at_least(self, own: str, asked: str) -> "Need":
+        """No more than what it is with a cache of type `asked`; it was measured with one of `own`.
+
+        Of a cache only what is kept of tokens has that type, and a computation that unpacks it
+        takes other buffers.
+        """
+        if asked == own:
+            return self
+        share = min(1.0, _CACHE_BYTES[asked] / _CACHE_BYTES[own])
+        kv = int(self.kv * share)
+        spared = self.kv - kv + self.compute
+        streamed = None if self.streamed is None else max(0, self.streamed - spared)
+        return Need(self.weights, kv, 0, streamed)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """A registered model file.
 
-    `n_ctx` is the context length of a call that names none. Prices are nano-dollars per million
-    tokens. `info` is what the file says of itself; `needs` is the exact need by context length.
+    `n_ctx` is the context length of a call that names none, and `kv_type` what its keys and values
+    are kept as. Prices are nano-dollars per million tokens. `info` is what the file says of itself,
+    with the `kv_type`; `needs` is the exact need by context length, with that type.
     """
 
     name: str
@@ -57,6 +84,11 @@ class Model:
     info: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[int, Need] = field(default_factory=dict)
     added_at: datetime | None = None
+
+    @property
+    def kv_type(self) -> str:
+        """What the KV cache of a call that does not say is kept as."""
+        return str(self.info.get("kv_type") or "f16")
 
     def need(self, n_ctx: int) -> int | None:
         """Bytes of device memory for one context of `n_ctx` tokens; None if never measured."""
@@ -125,7 +157,8 @@ def add_model(conn: Connection, model: Model, *, replace: bool = False) -> Model
             " size_bytes = excluded.size_bytes, n_ctx = excluded.n_ctx,"
             " usd_nano_per_mtok_in = excluded.usd_nano_per_mtok_in,"
             " usd_nano_per_mtok_out = excluded.usd_nano_per_mtok_out, info = excluded.info,"
-            " needs = CASE WHEN models.sha256 = excluded.sha256"
+            " needs = CASE WHEN models.sha256 = excluded.sha256 AND"
+            " models.info -> 'kv_type' IS NOT DISTINCT FROM excluded.info -> 'kv_type'"
             " THEN models.needs || excluded.needs ELSE excluded.needs END",
             [
                 model.name,
@@ -143,10 +176,11 @@ def add_model(conn: Connection, model: Model, *, replace: bool = False) -> Model
 
 
 def record_need(conn: Connection, model: Model, n_ctx: int, need: Need) -> None:
-    """Remember the exact need of one context length, unless the file has been replaced."""
+    """Remember the exact need of one context length, unless the model has been replaced."""
     conn.execute(
-        "UPDATE lmx.models SET needs = needs || %s::jsonb WHERE name = %s AND sha256 = %s",
-        [encode({str(n_ctx): _as_json(need)}), model.name, model.sha256],
+        "UPDATE lmx.models SET needs = needs || %s::jsonb WHERE name = %s AND sha256 = %s"
+        " AND coalesce(info ->> 'kv_type', 'f16') = %s",
+        [encode({str(n_ctx): _as_json(need)}), model.name, model.sha256, model.kv_type],
     )
 
 
@@ -167,11 +201,14 @@ def remove_model(conn: Connection, name: str) -> None:
         conn.execute("DELETE FROM lmx.models WHERE name = %s", [name])
 
 
-def refuse_oversized(conn: Connection, model: Model, n_ctx: int, cap: int | None) -> None:
+def refuse_oversized(
+    conn: Connection, model: Model, n_ctx: int, cap: int | None, kv_type: str | None = None
+) -> None:
     """Raise NeverFitsError if no device could ever hold one context of the model.
 
     The devices of live GPU workers decide; without any, `cap` does, where given. A model that
-    could be streamed is let through: the worker knows whether it may be.
+    could be streamed is let through: the worker knows whether it may be, and what a cache of
+    another `kv_type` than the model's own takes exactly.
     """
     known = model.needs.get(n_ctx)
     if known is None:
@@ -180,6 +217,7 @@ def refuse_oversized(conn: Connection, model: Model, n_ctx: int, cap: int | None
         known = max(shorter, key=lambda need: need.least, default=None)
     if known is None:
         return
+    known = known.at_least(model.kv_type, kv_type or model.kv_type)
     device = _roomiest_device(conn)
     if device is None:
         device = (cap, cap) if cap is not None else None

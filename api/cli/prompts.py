@@ -1,5 +1,6 @@
 """The call of a model that `lmx enqueue` makes of a prompt, or of a whole conversation."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ def model_call(
     name: str | None,
     text: str,
     system: str | None,
+    options: Mapping[str, Any],
     *,
     raw: bool,
     max_tokens: int | None,
-    n_ctx: int | None,
 ) -> dict[str, Any]:
-    """What `Client.generate` needs for this prompt; refuses what can never fit."""
+    """What `Client.generate` needs for this prompt beside its options; refuses what never fits."""
     from lmx.api.registration import measure
     from lmx.workflows.errors import InvalidInput
     from lmx.workflows.generation import default_max_tokens
@@ -39,11 +40,12 @@ def model_call(
     if name is not None and is_cloud_model(opened.connection, name):
         return {"model": name, "messages": turns_of(text, system), "max_tokens": max_tokens}
     model = choose_model(opened.connection, name)
-    length = n_ctx or model.n_ctx
+    length = options.get("n_ctx") or model.n_ctx
     if length not in model.needs:
         measure(opened.connection, model, length, opened.settings.device)
         model = choose_model(opened.connection, model.name)
-    refuse_oversized(opened.connection, model, length, opened.settings.vram_cap)
+    cap = opened.settings.vram_cap
+    refuse_oversized(opened.connection, model, length, cap, options.get("kv_type"))
     limit = max_tokens if max_tokens is not None else default_max_tokens(length)
     chat = bool(model.info.get("chat_template")) and not raw
     if system is not None and not chat:

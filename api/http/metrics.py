@@ -19,12 +19,20 @@ _TOTALS: Final = (
     ("prefill_tokens", "prefill_tokens", "Prompt tokens that were computed."),
     ("cached_tokens", "cached_tokens", "Prompt tokens that needed no computing."),
     ("completion_tokens", "completion_tokens", "Tokens that were generated."),
-    ("evictions", "evictions", "Models and contexts that were evicted."),
     ("suspensions", "suspensions", "Requests that were suspended for others."),
     ("streamed_bytes", "streamed_bytes", "Bytes of layers copied to the device."),
     ("stream_copy_s", "stream_copy_seconds", "Time that copies of layers took."),
     ("busy_s", "busy_seconds", "Time spent in decodes."),
     ("overhead_s", "overhead_seconds", "Time of the scheduler itself beside decodes."),
+)
+
+
+_RATES: Final = (
+    ("prefill_tokens_per_s", "tokens_per_second", "phase", "prefill"),
+    ("completion_tokens_per_s", "tokens_per_second", "phase", "decode"),
+    ("swap_out_bytes_per_s", "copy_bytes_per_second", "copy", "swap_out"),
+    ("swap_in_bytes_per_s", "copy_bytes_per_second", "copy", "swap_in"),
+    ("stream_bytes_per_s", "copy_bytes_per_second", "copy", "stream"),
 )
 
 
@@ -60,7 +68,8 @@ def exposition(
     allowances: Iterable[AllowanceView] = (),
 ) -> str:
     """All metrics as one text."""
-    metrics = [*_of_devices(devices), *_of_engines(devices), *_of_tasks(queues, workers)]
+    engines = [*_of_engines(devices), *_of_rates(devices), _of_evictions(devices)]
+    metrics = [*_of_devices(devices), *engines, *_of_tasks(queues, workers)]
     metrics.append(_of_allowances(allowances))
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
 
@@ -130,6 +139,39 @@ def _of_engines(devices: Sequence[Device]) -> list[Metric]:
             host.add(size, **where, kind=kind)
         disk.add(kept.get("disk_bytes"), **where)
     return [*totals.values(), swapped, swapping, layers, slots, phases, host, disk]
+
+
+def _of_rates(devices: Sequence[Device]) -> list[Metric]:
+    """What `lmx vram` shows of the last seconds."""
+    tokens = Metric("lmx_engine_tokens_per_second", "gauge", "Tokens per second, of the last ten.")
+    copies = Metric(
+        "lmx_engine_copy_bytes_per_second",
+        "gauge",
+        "Speed of swaps and of streaming while they copied in the last ten seconds.",
+    )
+    batch = Metric("lmx_engine_batch_sequences", "gauge", "Sequences of a decode, on average.")
+    metrics = {"tokens_per_second": tokens, "copy_bytes_per_second": copies}
+    for device in devices:
+        where, rates = _where(device), _live(device).get("rates", {})
+        for key, name, label, value in _RATES:
+            metrics[name].add(rates.get(key), **where, **{label: value})
+        batch.add(rates.get("batch"), **where)
+    return [tokens, copies, batch]
+
+
+def _of_evictions(devices: Sequence[Device]) -> Metric:
+    text = "Models and contexts that were evicted, by whom they made room for."
+    evicted = Metric("lmx_engine_evictions_total", "counter", text)
+    for device in devices:
+        where, totals = _where(device), _live(device).get("totals", {})
+        if "evictions" not in totals:
+            continue
+        others = {"hold": "evictions_for_holds", "layers": "evictions_for_layers"}
+        counts = {cause: totals.get(key, 0) for cause, key in others.items()}
+        evicted.add(totals["evictions"] - sum(counts.values()), **where, cause="request")
+        for cause, count in counts.items():
+            evicted.add(count, **where, cause=cause)
+    return evicted
 
 
 def _of_allowances(allowances: Iterable[AllowanceView]) -> Metric:

@@ -91,12 +91,18 @@ class ModelCall(_Request):
         None, ge=1, le=2**24, description="By default 512, or half of a shorter context."
     )
     n_ctx: int | None = Field(None, ge=8, le=2**24, description="Context length in tokens.")
+    kv_type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] | None = Field(
+        None, description="What a local model's KV cache is kept as; q8_0 takes half of f16."
+    )
+    mode: Literal["throughput", "deterministic"] | None = Field(
+        None, description="deterministic: a local model's answer has the same bits at each asking."
+    )
     temperature: float | None = Field(None, ge=0, le=10)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0, le=1_000_000)
     min_p: float | None = Field(None, ge=0, le=1)
     typical_p: float | None = Field(None, ge=0, le=1)
-    repeat_penalty: float | None = Field(None, ge=0, le=10)
+    repeat_penalty: float | None = Field(None, ge=0.01, le=10)
     penalty_last_n: int | None = Field(None, ge=-1, le=1_000_000)
     presence_penalty: float | None = Field(None, ge=-10, le=10)
     frequency_penalty: float | None = Field(None, ge=-10, le=10)
@@ -107,8 +113,8 @@ class ModelCall(_Request):
     dry_base: float | None = Field(None, ge=1, le=100)
     dry_allowed_length: int | None = Field(None, ge=0, le=1_000_000)
     dry_penalty_last_n: int | None = Field(None, ge=-1, le=1_000_000)
-    dry_breakers: list[str] | None = Field(None, max_length=64)
-    seed: int | None = Field(None, ge=0, lt=2**32)
+    dry_breakers: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=32)
+    seed: int | None = Field(None, ge=0, lt=2**32 - 1)
     stop: list[Annotated[str, Field(min_length=1)]] | None = Field(None, max_length=64)
     logit_bias: dict[str, float] | None = Field(
         None, description="Added to the logits of tokens, by their ids."

@@ -197,6 +197,8 @@ nb::dict totals_of(const Totals& t) {
   entry["requests"] = t.requests;
   entry["finished"] = t.finished;
   entry["evictions"] = t.evictions;
+  entry["evictions_for_holds"] = t.evictions_for_holds;
+  entry["evictions_for_layers"] = t.evictions_for_layers;
   entry["decodes"] = t.decodes;
   entry["decoded_sequences"] = t.decoded_sequences;
   entry["prefill_tokens"] = t.prefill_tokens;

@@ -54,6 +54,13 @@ def test_passes_the_sampling_options_on(lmx: Lmx, model: str) -> None:
     assert call["messages"][0] == {"role": "system", "content": "Be brief"}
 
 
+def test_an_option_may_be_given_by_name_as_well(lmx: Lmx, model: str) -> None:
+    options = ["-o", "temperature=0", "-o", "n_ctx=512", "-o", "kv_type=q8_0", "-o", "seed=3"]
+    call = get_input(lmx.database, int(lmx("enqueue", "hi", *options, "--seed", "4").out))
+    assert (call["temperature"], call["n_ctx"], call["kv_type"]) == (0, 512, "q8_0")
+    assert call["seed"] == 4
+
+
 def test_passes_the_session_on(lmx: Lmx, model: str) -> None:
     call = get_input(lmx.database, int(lmx("enqueue", "hi", "--session", "notes").out))
     assert call["session"] == "/notes"

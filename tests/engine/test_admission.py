@@ -15,6 +15,7 @@ from lmx.engine import (
     NoRoom,
     Request,
     Sampling,
+    Wanted,
     estimate,
 )
 from tests.engine.conftest import N_CTX, MakeEngine
@@ -30,7 +31,7 @@ def ask(engine: Engine, model: Path, max_tokens: int = 4, **options: object) -> 
     )
 
 
-def plan(engine: Engine, *jobs: tuple[str, Path, int], aged: Collection[str] = ()) -> list[Fit]:
+def plan(engine: Engine, *jobs: Wanted, aged: Collection[str] = ()) -> list[Fit]:
     """The planner's answers, all of which are about good files."""
     fits = engine.plan(jobs, aged=aged)
     return [fit for fit in fits if isinstance(fit, Fit)]
@@ -141,11 +142,16 @@ def test_a_plan_counts_the_jobs_before_each(
     model: Path, larger_model: Path, room_for_one: int, make_engine: MakeEngine
 ) -> None:
     engine = make_engine(cap_bytes=room_for_one)
-    fits = plan(engine, ("1", model, N_CTX), ("2", larger_model, N_CTX), ("3", model, 8192))
+    fits = plan(
+        engine,
+        Wanted("1", model, N_CTX),
+        Wanted("2", larger_model, N_CTX),
+        Wanted("3", model, 8192),
+    )
     assert [fit.verdict for fit in fits] == ["now", "wait", "never"]
     assert [fit.job for fit in fits] == ["1", "2", "3"]
     ask(engine, model).result()
-    [fit] = plan(engine, ("4", larger_model, N_CTX))
+    [fit] = plan(engine, Wanted("4", larger_model, N_CTX))
     assert fit.verdict == "after_eviction"
     assert [Path(name).name for name in fit.evict][-1] == model.name
 
@@ -154,7 +160,8 @@ def test_a_job_of_a_plan_that_cannot_be_asked_about_fails_alone(
     model: Path, tmp_path: Path, make_engine: MakeEngine
 ) -> None:
     engine = make_engine()
-    jobs = [("1", tmp_path / "none.gguf", N_CTX), ("2", model, N_CTX), ("3", model, 10**6)]
+    files = (tmp_path / "none.gguf", N_CTX), (model, N_CTX), (model, 10**6)
+    jobs = [Wanted(str(number), *asked) for number, asked in enumerate(files, start=1)]
     missing, good, too_long = engine.plan(jobs)
     assert isinstance(missing, ModelFileError)
     assert isinstance(good, Fit)
@@ -167,7 +174,7 @@ def test_a_resident_model_is_asked_again_before_another_takes_its_place(
 ) -> None:
     engine = make_engine(cap_bytes=room_for_one)
     ask(engine, model).result()
-    jobs = [("1", larger_model, N_CTX), ("2", model, N_CTX)]
+    jobs = [Wanted("1", larger_model, N_CTX), Wanted("2", model, N_CTX)]
     assert [fit.verdict for fit in plan(engine, *jobs)] == ["wait", "now"]
     fits = plan(engine, *jobs, aged=["1"])
     assert [fit.verdict for fit in fits] == ["after_eviction", "wait"]

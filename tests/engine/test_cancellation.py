@@ -90,6 +90,17 @@ def test_a_deadline_ends_a_running_request(
         request.result()
 
 
+def test_a_deadline_during_a_long_prompt_does_not_wait_for_its_end(
+    model: Path, make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    prompt = "word " * 4000  # of one decode, which takes many seconds
+    request = engine.submit(model=model, prompt=prompt, n_ctx=8192, n_ubatch=8192, deadline_s=1.0)
+    with pytest.raises(DeadlineExceeded, match="while generating"):
+        request.result()
+    assert engine.snapshot()["totals"]["prefill_tokens"] == 0
+
+
 def test_a_deadline_ends_a_waiting_request(model: Path, make_engine: MakeEngine) -> None:
     engine = make_engine()
     engine.hold("everything", engine.snapshot()["free"])

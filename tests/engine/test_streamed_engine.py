@@ -84,6 +84,19 @@ def test_what_waits_together_shares_the_passes(
     assert view["streaming"]["passes"] < tokens
 
 
+def test_a_second_context_of_a_streamed_model_is_made_beside_a_stream(
+    model: Path, make_engine: MakeEngine, endless: Sampling
+) -> None:
+    expected = texts(make_engine(max_slots=1), model)
+    engine = make_engine(streaming="always", resident_layers=7, max_slots=1)
+    stream = engine.submit(model=model, prompt="Hi", max_tokens=400, n_ctx=512, sampling=endless)
+    next(iter(stream))
+    assert texts(engine, model) == expected
+    assert not stream.done
+    assert len(engine.snapshot()["contexts"]) == 2
+    stream.cancel()
+
+
 def test_streaming_can_be_forced_and_switched_off(
     model: Path, make_engine: MakeEngine, tight: int
 ) -> None:

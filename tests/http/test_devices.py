@@ -84,6 +84,24 @@ def test_streaming_and_swaps_can_be_followed() -> None:
     assert f'lmx_engine_swap_seconds_total{{{where},direction="out"}} 0.5' in lines
 
 
+def test_rates_and_the_causes_of_evictions_can_be_followed() -> None:
+    lines = exposition([device(*BUSY)], [], []).splitlines()
+    told = {
+        name: float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+    }
+
+    def of(metric: str, **label: str) -> float:
+        [(name, value)] = label.items()
+        return told[f'lmx_engine_{metric}{{host="desk",device="cuda:0",{name}="{value}"}}']
+
+    assert of("tokens_per_second", phase="decode") == 96.4
+    assert of("tokens_per_second", phase="prefill") == 801.2
+    assert of("copy_bytes_per_second", copy="swap_out") == 5.1e9
+    causes = ("request", "hold", "layers")
+    assert [of("evictions_total", cause=cause) for cause in causes] == [4, 2, 1]
+
+
 def test_what_a_dead_worker_said_is_no_measurement() -> None:
     text = exposition([device(alive=False)], [], [])
     assert "lmx_device_served" in text

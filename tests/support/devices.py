@@ -54,6 +54,9 @@ def snapshot(**more: Any) -> dict[str, Any]:
         ],
         "totals": {
             "completion_tokens": 1234,
+            "evictions": 7,
+            "evictions_for_holds": 2,
+            "evictions_for_layers": 1,
             "swaps": {"out_bytes": 5, "in_bytes": 6, "out_s": 0.5, "in_s": 0.25},
             "streamed_bytes": 700 * MIB,
             "stream_copy_s": 2.5,

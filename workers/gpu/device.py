@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from lmx.engine import Engine, NeverFits
+from lmx.engine import Engine, NeverFits, Wanted
 from lmx.workflows.holds import Hold
 from lmx.workflows.operations import encode
 from lmx.workflows.sql import statement
@@ -66,14 +66,14 @@ class DeviceRow:
         self,
         conn: psycopg.Connection[Any],
         engine: Engine,
-        pending: Mapping[int, tuple[str, int]],
+        pending: Mapping[int, Wanted],
         worker_id: int,
     ) -> list[dict[str, Any]]:
         """Book what the engine holds, and what its queue and the claimed calls will take.
 
-        `pending` are the jobs (model file, n_ctx) of those, by task. The row must be locked.
+        `pending` is what those calls want, by task. The row must be locked.
         """
-        jobs = [(f"{_TASK}{task}", path, n_ctx) for task, (path, n_ctx) in pending.items()]
+        jobs = [wanted._replace(id=f"{_TASK}{task}") for task, wanted in pending.items()]
         rows = [_booking(entry) for entry in engine.project(jobs).booked()]
         conn.execute(
             statement("book_vram"),

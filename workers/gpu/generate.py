@@ -76,6 +76,8 @@ class Generate(EngineCall[Request]):
             template_options=call.get("template_options"),
             logprobs=call.get("logprobs"),
             session=call.get("session"),
+            kv_type=call.get("kv_type", model.kv_type),
+            mode=call.get("mode", "throughput"),
         )
 
     def follow(

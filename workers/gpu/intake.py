@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from lmx.engine import Engine, EngineError
+from lmx.engine import Engine, EngineError, Wanted
 from lmx.engine import Fit as EngineFit
 from lmx.workers.gpu.choice import Choice, choose
 from lmx.workers.gpu.device import DeviceRow
@@ -37,7 +37,7 @@ class GpuIntake(Intake):
     def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
         super().__init__(queue, prefetch, worker_id)
         self._since: dict[int, float] = {}
-        self._pending: dict[int, tuple[str, int]] = {}
+        self._pending: dict[int, Wanted] = {}
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Claim what fits on the device now; what does not stays in the queue."""
@@ -70,8 +70,8 @@ class GpuIntake(Intake):
         since = self._since.pop(task_id, None)
         return 0.0 if since is None else monotonic() - since
 
-    def pending(self) -> dict[int, tuple[str, int]]:
-        """The calls (model file, n_ctx) that are claimed and that the engine does not know yet."""
+    def pending(self) -> dict[int, Wanted]:
+        """What the calls want that are claimed and that the engine does not know yet, by task."""
         return dict(self._pending)
 
     def take(self, leases: list[Lease]) -> None:
@@ -80,32 +80,35 @@ class GpuIntake(Intake):
         self._pending = {task: job for task, job in self._pending.items() if task in claimed}
         super().take(leases)
 
-    def _choose(self, rows: Sequence[tuple[int, str, int | None]], slots: int) -> Choice:
-        jobs: dict[int, tuple[str, int]] = {}
+    def _choose(
+        self, rows: Sequence[tuple[int, str, int | None, str | None]], slots: int
+    ) -> Choice:
+        jobs: dict[int, Wanted] = {}
         fits: dict[int, EngineFit | None] = {}
-        if any(self.models.find(name) is None for _, name, _ in rows):
+        if any(self.models.find(name) is None for _, name, _, _ in rows):
             self.models.refresh()
-        for task, name, n_ctx in rows:
+        for task, name, n_ctx, kv_type in rows:
             model = self.models.find(name)
             if model is None or (self.device.alone and not self.models.is_here(model)):
                 fits[task] = None
             elif self.models.is_checked(model):
-                jobs[task] = (model.path, n_ctx or model.n_ctx)
+                jobs[task] = Wanted(
+                    str(task), model.path, n_ctx or model.n_ctx, kv_type or model.kv_type
+                )
         fits.update(self._plan(jobs))
         choice = choose([row[0] for row in rows], fits, slots, self.device.larger_elsewhere)
         self._pending.update((task, jobs[task]) for task in choice.claim if task in jobs)
         return choice
 
-    def _plan(self, jobs: dict[int, tuple[str, int]]) -> dict[int, EngineFit | None]:
+    def _plan(self, jobs: dict[int, Wanted]) -> dict[int, EngineFit | None]:
         """Ask the planner about `jobs`, after those that were claimed and not yet begun.
 
         None is a call whose file or context cannot be used.
         """
-        ahead = [(str(task), path, n_ctx) for task, (path, n_ctx) in self._pending.items()]
-        asked = [(str(task), path, n_ctx) for task, (path, n_ctx) in jobs.items()]
+        ahead = list(self._pending.values())
         now = monotonic()
         aged = {str(task) for task, since in self._since.items() if now - since > PATIENCE_S}
-        answers = self.engine.plan([*ahead, *asked], aged=aged)[len(ahead) :]
+        answers = self.engine.plan([*ahead, *jobs.values()], aged=aged)[len(ahead) :]
         return {
             task: None if isinstance(answer, EngineError) else answer
             for task, answer in zip(jobs, answers, strict=True)

@@ -1,7 +1,7 @@
 """Puts a GPU worker together: engine, device row, planner-driven intake, model calls."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -21,6 +21,9 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import ConfigError
 from lmx.workflows.names import EMBED, GENERATE, GPU
+
+#: Of one context; what more slots claim waits in the engine.
+_MOST_SEQUENCES: Final = 64
 
 
 class GpuWorker:
@@ -102,7 +105,7 @@ def _open_engine(settings: Settings, slots: int) -> Engine:
         return Engine(
             device=settings.device,
             cap_bytes=settings.vram_cap,
-            max_slots=slots,
+            max_slots=min(slots, _MOST_SEQUENCES),
             host_bytes=settings.kv_ram,
             spill_dir=settings.home / "sessions" if settings.kv_disk else None,
             spill_bytes=settings.kv_disk,
@@ -112,5 +115,5 @@ def _open_engine(settings: Settings, slots: int) -> Engine:
     except EngineError as error:
         raise ConfigError(
             f"the device {settings.device!r} cannot be used: {error}",
-            hint="set LMX_DEVICE to cpu, auto or a device such as cuda:0",
+            hint="look at LMX_DEVICE (cpu, auto, or a device such as cuda:0) and LMX_VRAM_CAP",
         ) from None

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import psutil
 import psycopg
 
-from lmx.engine import Engine
+from lmx.engine import Engine, Wanted
 from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.nvml import Reading
 from lmx.workers.gpu.sighting import sighting
@@ -49,9 +49,8 @@ class Reader(Protocol):
 class DeviceWatch:
     """Watches one device for its GPU worker until `stop`.
 
-    `pending` are the jobs (model file, n_ctx) by task that are claimed and that the engine does
-    not know of yet; `freed` is called when bytes have become free; `sessions` are those that the
-    device holds.
+    `pending` is what the calls want that are claimed and that the engine does not know of yet, by
+    task; `freed` is called when bytes have become free; `sessions` are those that the device holds.
     """
 
     engine: Engine
@@ -59,7 +58,7 @@ class DeviceWatch:
     database: Database
     reader: Reader
     worker_id: Callable[[], int]
-    pending: Callable[[], Mapping[int, tuple[str, int]]]
+    pending: Callable[[], Mapping[int, Wanted]]
     freed: Callable[[], None]
     sessions: Callable[[], Sequence[str]] = tuple
     period_s: float = PERIOD_S

@@ -1,6 +1,6 @@
 -- Lock the foremost ready model calls of a queue, for the planner to choose from. A call of a
 -- session that another device holds is left to that device for a moment, when there are several.
-SELECT t.id, t.input ->> 'model', (t.input ->> 'n_ctx')::integer
+SELECT t.id, t.input ->> 'model', (t.input ->> 'n_ctx')::integer, t.input ->> 'kv_type'
 FROM lmx.tasks t
 WHERE t.queue = %(queue)s AND t.state = 'ready' AND t.message IS NULL
   AND NOT EXISTS (SELECT FROM lmx.queues q WHERE q.name = %(queue)s AND q.paused)

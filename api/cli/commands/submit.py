@@ -169,6 +169,7 @@ def enqueue(
     )
     from lmx.api.cli.waiting import answer
     from lmx.api.preflight import refuse_malformed
+    from lmx.workflows.call_options import check_options
 
     amounts = parse_budget(budget or [])
     common: dict[str, Any] = {
@@ -193,8 +194,7 @@ def enqueue(
         if turns is not None
         else read_prompt(prompt or [], texts, piped=not file, alone=not parts)
     )
-    sampling: dict[str, Any] = {
-        **_options(option or []),
+    named: dict[str, Any] = {
         "n_ctx": n_ctx,
         "temperature": temperature,
         "seed": seed,
@@ -207,7 +207,11 @@ def enqueue(
         "thinking": thinking,
         "reasoning_effort": effort,
     }
-    sampling = {name: value for name, value in sampling.items() if value is not None}
+    sampling = {
+        **_options(option or []),
+        **{name: value for name, value in named.items() if value is not None},
+    }
+    check_options(sampling)
     turns = with_parts(text, system, parts) if parts else turns
     by_route = routed_by(model, route, labels, private=private, explain=explain)
     with session() as opened:
@@ -220,7 +224,7 @@ def enqueue(
             if queued is not None:
                 answer(opened, queued, wait=wait, timeout=timeout, as_json=as_json)
             return
-        call = model_call(opened, model, text, system, raw=raw, max_tokens=max_tokens, n_ctx=n_ctx)
+        call = model_call(opened, model, text, system, sampling, raw=raw, max_tokens=max_tokens)
         if turns is not None:
             call = {"model": call["model"], "messages": turns, "max_tokens": call["max_tokens"]}
         refuse_malformed(opened.connection, call["model"], {**call, **sampling})

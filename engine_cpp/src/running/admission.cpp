@@ -80,8 +80,10 @@ void Scheduler::queue_again(Waiting waiting) {
 bool Scheduler::evict(const Decision& decision, const std::string& for_what, Lock& lock) {
   const std::string reason = "to make room for " + for_what + " (needs " + mib(decision.missing) +
                              " more, " + mib(decision.free) + " free)";
+  const bool is_hold = for_what == decision.job;
   for (const std::string& id : decision.evict) {
     if (!let_go(id, reason, lock)) return false;
+    totals_.evictions_for_holds += is_hold ? 1 : 0;
   }
   if (options_.device.is_cpu) return_freed_memory();
   note_moves();

@@ -48,7 +48,7 @@ void Scheduler::build(Waiting waiting, const Decision& decision, Lock& lock) {
     return;
   }
   for (const Build& choice : choices) {
-    if (reserve_and_build(waiting, choice, lock)) return;
+    if (reserve_and_build(waiting, choice)) return;
   }
   request->enter(waiting.generation ? Phase::suspended : Phase::queued);
   queue_again(std::move(waiting));
@@ -142,9 +142,8 @@ bool Scheduler::reserve(const RequestSpec& spec, const std::string& context, con
 
 // False when the bytes are not there. Weights and contexts are made by a thread of their own, so
 // that what runs goes on meanwhile; the request has its context when finish_loading() finds it
-// done. Only a streamed model, whose layers a device's first decode uses, has to stand still for
-// that.
-bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lock) {
+// done.
+bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build) {
   const RequestSpec& spec = waiting.spec();
   const std::string id = "context " + std::to_string(contexts_made_ + 1);
   if (!reserve(spec, id, build)) return false;
@@ -152,19 +151,12 @@ bool Scheduler::reserve_and_build(Waiting& waiting, const Build& build, Lock& lo
   auto loading = std::make_unique<Loading>(id, std::move(waiting), build);
   loading->model = models_.find(spec.model_id);
   loading->reused = loading->model != nullptr;
-  if (!loading->reused || !loading->model->streamer) {
-    loading_ = std::move(loading);
-    loading_->thread = std::thread([this, one = loading_.get(), signal = signal_] {
-      construct(*one);
-      one->done = true;
-      signal->raise();
-    });
-    return true;
-  }
-  lock.unlock();
-  construct(*loading);
-  lock.lock();
-  finish(std::move(loading), lock);
+  loading_ = std::move(loading);
+  loading_->thread = std::thread([this, one = loading_.get(), signal = signal_] {
+    construct(*one);
+    one->done = true;
+    signal->raise();
+  });
   return true;
 }
 

@@ -22,7 +22,7 @@ bool is_over(const Request& request) {
 bool Context::should_abort(void* self) {
   const auto& requests = static_cast<const Context*>(self)->in_batch_;
   return !requests.empty() &&
-         std::ranges::all_of(requests, [](const Request* request) { return request->cancelled(); });
+         std::ranges::all_of(requests, [](const Request* request) { return is_over(*request); });
 }
 
 bool Context::runnable() const {
@@ -175,7 +175,7 @@ void Context::add_to_batch(std::uint32_t index, std::uint32_t n) {
   in_batch_.push_back(generation.request.get());
 }
 
-// False when it was abandoned because all who took part are cancelled.
+// False when it was abandoned because all who took part are cancelled or past their deadlines.
 bool Context::decode_batch() {
   const std::int32_t status = model_->decode(handle_.get(), batch_->tokens());
   llama_synchronize(handle_.get());

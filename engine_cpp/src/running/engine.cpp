@@ -16,6 +16,10 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const Device& d
   }
   const Bytes cap = options.cap.value_or(device.total() / 10 * 9);
   if (cap == 0) throw InvalidRequest("the memory cap must be more than 0 bytes");
+  if (const Bytes total = device.total(); total > 0 && cap > total) {
+    throw InvalidRequest("the memory cap of " + mib(cap) + " is more than the " + mib(total) +
+                         " of " + device.name + "; lower it");
+  }
   return {.device = device,
           .cap = cap,
           .threads = options.threads,

@@ -63,7 +63,9 @@ bool Scheduler::bring_layers_back(Lock& lock) {
       leaving.push_back(context->id());
     }
     leaving.push_back(id);
-    for (const std::string& one : leaving) let_go(one, reason, lock);
+    for (const std::string& one : leaving) {
+      totals_.evictions_for_layers += let_go(one, reason, lock) ? 1 : 0;
+    }
     if (options_.device.is_cpu) return_freed_memory();
     changed_ = true;
     return true;

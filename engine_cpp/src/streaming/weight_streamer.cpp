@@ -34,6 +34,7 @@ void WeightStreamer::copy(std::uint32_t layer) {
 }
 
 std::int32_t WeightStreamer::decode(llama_context* context, const llama_batch& batch) {
+  const std::lock_guard turn(decoding_);
   const auto began = std::chrono::steady_clock::now();
   error_ = nullptr;
   const std::int32_t status = llama_decode(context, batch);

@@ -36,6 +36,7 @@ TEST("a streamed model has the bits of a resident one, whatever is cancelled bes
         for (unsigned i = 0; i < 6; ++i) {
           Prompt other = tiny::prompt(kind, tiny::words(10 * number + i, 60));
           other.max_tokens = 100;
+          other.context.n_ctx = i % 2 == 0 ? 512 : 768;  // made while the first one decodes
           const auto request = engine.submit(other);
           request->next(std::chrono::milliseconds(i * 5));
           request->cancel();

@@ -186,7 +186,7 @@ class Scheduler {
   void finish_loading(Lock& lock);
   void finish(std::unique_ptr<Loading> loading, Lock& lock);
   void abandon_loading(Lock& lock);
-  bool reserve_and_build(Waiting& waiting, const Build& build, Lock& lock);
+  bool reserve_and_build(Waiting& waiting, const Build& build);
   std::uint32_t waiting_for_same_context(const RequestSpec& spec) const;
   Footprint needs_of(const RequestSpec& spec, std::uint32_t n_seq, std::uint32_t n_batch = 0) const;
   std::vector<Build> whole_builds(const RequestSpec& spec, std::uint32_t waiting, Bytes free) const;

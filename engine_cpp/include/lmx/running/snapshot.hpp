@@ -88,6 +88,8 @@ struct Totals {
   std::uint64_t requests = 0;
   std::uint64_t finished = 0;
   std::uint64_t evictions = 0;
+  std::uint64_t evictions_for_holds = 0;   // of these
+  std::uint64_t evictions_for_layers = 0;  // of these: to load a streamed model with more of them
   std::uint64_t decodes = 0;
   std::uint64_t decoded_sequences = 0;  // summed over the decodes
   std::uint64_t prefill_tokens = 0;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
 #include <string_view>
 #include <unordered_set>
 
@@ -22,8 +23,8 @@ struct StreamCounters {
   double decode_s = 0;  // spent in decodes, waiting included
 };
 
-// Serves all contexts of its model, one decode at a time; counters() by any thread. It must end
-// after the last context and before the model.
+// Serves all contexts of its model, one decode at a time: those of several threads take turns.
+// counters() by any thread. It must end after the last context and before the model.
 class WeightStreamer {
  public:
   // The copying begins at once. Throws Error when the slots cannot be allocated.
@@ -52,6 +53,7 @@ class WeightStreamer {
   std::vector<std::string> boundary_names_;
   std::unordered_set<std::string_view> boundaries_;
   std::vector<ggml_backend_buffer_t> buffers_;
+  std::mutex decoding_;
   std::unique_ptr<LayerCopier> copier_;
   std::optional<std::uint32_t> current_;  // was acquired last
   std::exception_ptr error_;              // of the decode under way

@@ -32,7 +32,7 @@ from lmx.engine.files import (
     to_estimate,
 )
 from lmx.engine.forms import form_of
-from lmx.engine.planning import Fit, Projection, Streaming, stream_policy, to_fit
+from lmx.engine.planning import Fit, Projection, Streaming, Wanted, stream_policy, to_fit
 from lmx.engine.prompts import encodable
 from lmx.engine.request import Request
 from lmx.engine.sampling import Sampling
@@ -277,9 +277,9 @@ class Engine:
         return to_fit(self._core.project([job])[2][0])
 
     def plan(
-        self, jobs: Iterable[tuple[str, StrPath, int]], *, aged: Collection[str] = ()
+        self, jobs: Iterable[Wanted], *, aged: Collection[str] = ()
     ) -> list[Fit | EngineError]:
-        """Which of these jobs (id, model, n_ctx) could start now, behind the queue.
+        """Which of these jobs could start now, behind the queue.
 
         Each answer supposes that the jobs of earlier turns which fit have been started. A job
         that could not even be asked about has its error for an answer. Jobs whose ids are ``aged``
@@ -287,17 +287,15 @@ class Engine:
         """
         return list(self.project(jobs, aged=aged).asked)
 
-    def project(
-        self, jobs: Iterable[tuple[str, StrPath, int]], *, aged: Collection[str] = ()
-    ) -> Projection:
+    def project(self, jobs: Iterable[Wanted], *, aged: Collection[str] = ()) -> Projection:
         """As ``plan``, with what is booked and what waits in the engine at the same moment."""
         answers: list[Fit | EngineError | None] = []
         known: list[_core.Job] = []
-        for name, model, n_ctx in jobs:
+        for name, model, n_ctx, kv_type in jobs:
             try:
                 info = inspect_model(model)
                 path, pooling = info.path, "" if info.generates else pooling_of(info, None)
-                spec = context_spec(n_ctx, 1, "f16", N_UBATCH, "auto", pooling)
+                spec = context_spec(n_ctx, 1, kv_type, N_UBATCH, "auto", pooling)
                 known.append(self._core.job(name, path, spec, name in aged))
                 answers.append(None)
             except EngineError as error:

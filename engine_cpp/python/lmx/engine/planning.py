@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
@@ -18,6 +18,15 @@ Streaming = Literal["auto", "off", "always"]
 Verdict = Literal["now", "after_eviction", "streamed", "wait", "never"]
 
 _ALL = 2**32 - 1
+
+
+class Wanted(NamedTuple):
+    """A context that an engine is asked about under a name: its model file, tokens, KV cache."""
+
+    id: str
+    model: StrPath
+    n_ctx: int
+    kv_type: str = "f16"
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,12 +131,17 @@ class HostView(TypedDict):
 
 
 class Totals(TypedDict):
+    """Since the engine started. Evictions are for requests, unless for holds, or to load a streamed
+    model with more of its layers."""
+
     swaps: SwapTotals
     cached_tokens: int
     suspensions: int
     requests: int
     finished: int
     evictions: int
+    evictions_for_holds: int
+    evictions_for_layers: int
     decodes: int
     decoded_sequences: int
     prefill_tokens: int
