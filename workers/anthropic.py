@@ -13,12 +13,12 @@ import anthropic
 import httpx2
 from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
 from anthropic.lib.streaming import AsyncMessageStream
-from anthropic.types import Message, Usage
+from anthropic.types import ContentBlock, Message, RawContentBlockDelta, Usage
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
 from lmx.workers.cloud.headers import told_by_anthropic
-from lmx.workers.cloud.provider import Progress
+from lmx.workers.cloud.provider import Piece, Progress
 from lmx.workers.cloud.transport import CONNECT_S, at_its_moment, broken, retry_after
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_anthropic import for_anthropic
@@ -113,14 +113,15 @@ class Anthropic:
 
     async def ask(self, question: Question, progress: Progress) -> Answer:
         """Send one request, once. Raises ProviderError."""
-        pieces, request = 0, said(for_anthropic, question)
+        request = said(for_anthropic, question)
         try:
             async with self._client.messages.stream(**request) as stream:
-                progress(0)
+                progress(None)
                 async for event in stream:
                     if event.type == "content_block_delta":
-                        pieces += 1
-                        progress(pieces)
+                        progress(_piece(event.delta))
+                    elif event.type == "content_block_start":
+                        progress(_first_piece(event.content_block))
                 return _answer(stream)
         except anthropic.APIError as error:
             raise explained(error) from None
@@ -167,6 +168,18 @@ def _told(error: anthropic.APIStatusError) -> str:
     inner = body.get("error")
     message = inner.get("message") if isinstance(inner, dict) else None
     return f"{error.status_code} {error.type or ''}: {message}" if message else str(error)
+
+
+def _first_piece(block: ContentBlock) -> Piece:
+    return Piece(tool_calls=f"\n{block.name} ") if block.type == "tool_use" else Piece()
+
+
+def _piece(delta: RawContentBlockDelta) -> Piece:
+    if delta.type == "text_delta":
+        return Piece(text=delta.text)
+    if delta.type == "thinking_delta":
+        return Piece(reasoning=delta.thinking)
+    return Piece(tool_calls=delta.partial_json) if delta.type == "input_json_delta" else Piece()
 
 
 def _answer(stream: AsyncMessageStream[None]) -> Answer:

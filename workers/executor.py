@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import psycopg
 
-from lmx.workers.outcome import costs_of, finish, finish_failed, unaffordable
+from lmx.workers.outcome import costs_of, finish, finish_failed, left, unaffordable
 from lmx.workers.running import Cancelled, Execution, Running, TimeLimitExceeded
 from lmx.workflows import registry
 from lmx.workflows.control import cancel
@@ -66,7 +66,8 @@ class Executor:
             with self.running.execute(lease) as execution:
                 lease.outcome = [self._run(lease, execution)]
         except (Parked, LeaseLost, Cancelled):
-            lease.settled = True
+            lease.outcome = left(lease)
+            lease.settled = not lease.outcome
         except Unreachable:
             lease.outcome = [_repeat(lease)]
         except (Exception, SystemExit, TimeLimitExceeded) as error:
@@ -114,13 +115,13 @@ class Executor:
             log.info(
                 "task %s (%s) failed attempt %s: %s", lease.task_id, lease.name, attempt, error
             )
-            lease.outcome = [_retry(lease, told, _delay(function, attempt))]
+            lease.outcome = [*left(lease), _retry(lease, told, _delay(function, attempt))]
             return
         log.warning("task %s (%s) failed: %s", lease.task_id, lease.name, told["message"])
         if lease.role == "coordinator" and not self._cancel_children(lease):
             lease.settled = True
             return
-        lease.outcome = [_failed(lease, told)]
+        lease.outcome = [*left(lease), _failed(lease, told)]
 
     def _cancel_children(self, lease: Lease) -> bool:
         """Cancel what a failed coordinator leaves running. False if the database is away."""

@@ -18,7 +18,7 @@ from google.genai import errors, types
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
-from lmx.workers.cloud.provider import Progress
+from lmx.workers.cloud.provider import Piece, Progress
 from lmx.workers.cloud.transport import at_its_moment, broken
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_gemini import config, contents
@@ -62,7 +62,7 @@ _hears: ContextVar[Progress | None] = ContextVar("hears", default=None)
 
 async def _head_came(_: httpx2.Response) -> None:
     if (hears := _hears.get()) is not None:
-        hears(0)
+        hears(None)
 
 
 def connect(account: Account, key: Key) -> "Gemini":
@@ -98,7 +98,7 @@ class Gemini:
             )
             async for chunk in stream:
                 chunks.append(chunk)
-                progress(len(chunks))
+                progress(_piece(chunk))
         except errors.APIError as error:
             raise refusal(error) from None
         except httpx2.TransportError as error:
@@ -110,6 +110,21 @@ class Gemini:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aio.aclose()
+
+
+def _piece(chunk: types.GenerateContentResponse) -> Piece:
+    calls = [part.function_call for part in _parts(chunk) if part.function_call]
+    return Piece(
+        "".join(part.text for part in _parts(chunk) if part.text and not part.thought),
+        "".join(part.text for part in _parts(chunk) if part.text and part.thought),
+        "".join(f"\n{call.name} {json.dumps(call.args or {})}" for call in calls),
+    )
+
+
+def _parts(chunk: types.GenerateContentResponse) -> Sequence[types.Part]:
+    """The parts of the only answer that was asked for."""
+    content = chunk.candidates[0].content if chunk.candidates else None
+    return (content.parts or ()) if content else ()
 
 
 def refusal(error: errors.APIError) -> ProviderError:
@@ -164,7 +179,7 @@ def answer_of(model: str, chunks: Sequence[types.GenerateContentResponse]) -> An
     blocked = next((c.prompt_feedback for c in chunks if c.prompt_feedback), None)
     if not reasons and not (blocked and blocked.block_reason):
         raise ProviderError(Failure.LOST, "the answer broke off before its end")
-    parts = [part for one in candidates if one.content for part in one.content.parts or ()]
+    parts = [part for chunk in chunks for part in _parts(chunk)]
     calls = [part for part in parts if part.function_call]
     name = next((c.response_id for c in chunks if c.response_id), None)
     reason = str(reasons[-1].value) if reasons else "SAFETY"

@@ -11,10 +11,11 @@ import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from lmx.workers.cloud.answer import Answer, FinishReason, Question, ToolCall
 from lmx.workers.cloud.errors import Failure, ProviderError, by_provider
-from lmx.workers.cloud.provider import Progress
+from lmx.workers.cloud.provider import Piece, Progress
 from lmx.workers.cloud.transport import CONNECT_S, at_its_moment, broken, retry_after
 from lmx.workers.cloud.words import said
 from lmx.workers.cloud.words_openai import for_openai
@@ -70,11 +71,10 @@ class OpenAICompatible:
         gathered, request = _Gathered(question.model), said(for_openai, question)
         try:
             stream = await self._client.chat.completions.create(**request)
-            progress(0)
+            progress(None)
             async with stream:
                 async for chunk in stream:
-                    gathered.add(chunk)
-                    progress(gathered.pieces)
+                    progress(gathered.add(chunk))
         except openai.APIError as error:
             raise _explained(error) from None
         except httpx2.TransportError as error:
@@ -105,29 +105,36 @@ class _Gathered:
     """An answer as its chunks have told it so far."""
 
     def __init__(self, model: str) -> None:
-        self.pieces = 0
         self._model, self._id, self._reason = model, "", ""
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._usage: CompletionUsage | None = None
 
-    def add(self, chunk: ChatCompletionChunk) -> None:
-        """Take in a chunk."""
-        self.pieces += 1
+    def add(self, chunk: ChatCompletionChunk) -> Piece:
+        """Take in a chunk; returns what it adds."""
+        text = reasoning = calls = ""
         self._model, self._id = chunk.model or self._model, chunk.id or self._id
         self._usage = chunk.usage or self._usage
         for choice in chunk.choices[:1]:
             self._reason = choice.finish_reason or self._reason
-            self._text.append(choice.delta.content or "")
+            text = choice.delta.content or ""
             extra = choice.delta.model_extra or {}
-            self._reasoning.append(extra.get("reasoning_content") or extra.get("reasoning") or "")
-            for call in choice.delta.tool_calls or ():
-                known = self._calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
-                known["id"] = call.id or known["id"]
-                if call.function:
-                    known["name"] += call.function.name or ""
-                    known["arguments"] += call.function.arguments or ""
+            reasoning = extra.get("reasoning_content") or extra.get("reasoning") or ""
+            calls = "".join(map(self._add_call, choice.delta.tool_calls or ()))
+        self._text.append(text)
+        self._reasoning.append(reasoning)
+        return Piece(text, reasoning, calls)
+
+    def _add_call(self, call: ChoiceDeltaToolCall) -> str:
+        known = self._calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
+        known["id"] = call.id or known["id"]
+        if call.function is None:
+            return ""
+        name, arguments = call.function.name or "", call.function.arguments or ""
+        known["name"] += name
+        known["arguments"] += arguments
+        return f"\n{name} {arguments}" if name else arguments
 
     def answer(self) -> Answer:
         """The whole. Raises ProviderError if its end is missing."""

@@ -10,7 +10,8 @@ from dramatiq.message import Message
 from lmx.workers.delivery import Delivery, TaskDelivery
 from lmx.workflows.lease import Lease
 from lmx.workflows.money import USD
-from lmx.workflows.operations import ALL_OTHERS, Operation
+from lmx.workflows.operations import ALL_OTHERS, Operation, keep
+from lmx.workflows.partial import KEPT
 from lmx.workflows.retries import describe, storable
 
 INTERRUPTED_DELAY_S: Final = 1.0
@@ -77,6 +78,12 @@ def finish_failed(lease: Lease, error: dict[str, Any] | None) -> Operation:
     """Record that a task has failed: it becomes a dead letter."""
     error = error or {"kind": "exception", "type": "Unknown", "message": "rejected without reason"}
     return finish(lease, "failed", error=error)
+
+
+def left(lease: Lease) -> list[Operation]:
+    """What keeps as much of a model's answer as had come by now, if anything had."""
+    partial = lease.partial.end(KEPT) if lease.partial else None
+    return [keep(lease.task_id, lease.seq, partial, lease.attempts)] if partial else []
 
 
 def unaffordable(lease: Lease) -> Operation:

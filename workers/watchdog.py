@@ -4,11 +4,13 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
+import orjson
 import psycopg
 
 from lmx.workers.running import Running
+from lmx.workflows.current import CurrentTask
 from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.errors import LmxError
 from lmx.workflows.operations import encode
@@ -16,8 +18,19 @@ from lmx.workflows.sql import statement
 
 log = logging.getLogger("lmx.watchdog")
 
-#: How often progress is written, and how late a time limit may be noticed, in seconds.
+#: How soon new progress is written, and how late a time limit may be noticed, in seconds.
 PERIOD_S: Final = 0.5
+#: What only grows of it, a task's tokens and its text, is written once in so many seconds.
+GROWTH_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What was last written of a task, when, and what of it does not only grow."""
+
+    at: float
+    text: str
+    fixed: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -28,7 +41,7 @@ class Watchdog:
     pool: HotPool
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-    _shown: dict[int, str] = field(default_factory=dict)
+    _shown: dict[tuple[int, int], _Shown] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start the thread."""
@@ -56,14 +69,23 @@ class Watchdog:
         return PERIOD_S if limit is None else max(0.01, min(PERIOD_S, limit - monotonic()))
 
     def _show_progress(self) -> None:
-        tasks = self.running.progress()
-        told = {task.task_id: encode(task.progress) for task in tasks}
-        news = [task for task in tasks if self._shown.get(task.task_id) != told[task.task_id]]
-        self._shown = told
-        if news:
-            rows = [
-                {"id": task.task_id, "seq": task.lease.seq, "progress": task.progress}
-                for task in news
-            ]
+        tasks = {task.lease.token: task for task in self.running.progress()}
+        shown = {token: self._look(task) for token, task in tasks.items()}
+        rows = [
+            {"id": token[0], "seq": token[1], "progress": orjson.Fragment(now.text)}
+            for token, now in shown.items()
+            if now is not self._shown.get(token)
+        ]
+        self._shown = shown
+        if rows:
             with self.pool.borrow() as conn:
                 conn.execute(statement("progress"), {"ops": encode(rows)}, prepare=True)
+
+    def _look(self, task: CurrentTask) -> _Shown:
+        """What is to be shown of a task: what was, unless it is time for something newer."""
+        last, now = self._shown.get(task.lease.token), monotonic()
+        fixed = {name: value for name, value in (task.progress or {}).items() if name != "tokens"}
+        if last and last.fixed == fixed and now < last.at + GROWTH_S:
+            return last
+        text = encode(task.shown())
+        return last if last and last.text == text else _Shown(now, text, fixed)

@@ -6,6 +6,7 @@ from typing import Any
 
 from lmx.workflows.errors import LmxError
 from lmx.workflows.lease import Lease
+from lmx.workflows.partial import PARTIAL, SHOWN
 
 
 @dataclass(slots=True)
@@ -33,6 +34,11 @@ class CurrentTask:
     def report(self, **progress: Any) -> None:
         """Show progress, such as `report(done=3, of=10)`, to whoever looks at the task."""
         self.progress = progress
+
+    def shown(self) -> dict[str, Any]:
+        """What there is to see of it: its progress, and the end of a model's answer so far."""
+        partial = self.lease.partial.end(SHOWN) if self.lease.partial else None
+        return {**(self.progress or {}), **({PARTIAL: partial} if partial else {})}
 
 
 _current: ContextVar[CurrentTask] = ContextVar("lmx_current_task")

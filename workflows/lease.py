@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from lmx.workflows.operations import Operation
+from lmx.workflows.partial import Partial
 
 
 @dataclass(slots=True)
@@ -18,7 +19,8 @@ class Lease:
     trusting the host's wall clock. `affordable` is false when the budget cannot hold the attempt.
     `outcome` is what its execution wants committed at the acknowledgement; `settled` says that it
     has been committed already, or does not count any more; `detached` that its execution goes on
-    after its thread is done with it, and settles it by itself.
+    after its thread is done with it, and settles it by itself. `partial` is what has come of the
+    answer of a model call.
     """
 
     task_id: int
@@ -45,6 +47,7 @@ class Lease:
     outcome: list[Operation] | None = None
     settled: bool = False
     detached: bool = False
+    partial: Partial | None = None
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> "Lease":

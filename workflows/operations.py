@@ -18,13 +18,15 @@ from lmx.workflows.sql import statement
 
 #: The order in which one transaction applies its operations: children are born before their
 #: parent's wait is counted, holds are settled while the lease still stands, budgets close last.
-#: Memory is written before the checkpoint that says that it was.
+#: Memory is written before the checkpoint that says that it was, what had come of an answer before
+#: the error of which it becomes a part.
 ORDER: Final = (
     "memory",
     "checkpoint",
     "spawn",
     "send",
     "result",
+    "partial",
     "finish",
     "retry",
     "requeue",
@@ -32,7 +34,7 @@ ORDER: Final = (
 )
 
 
-_LOCKING: Final = frozenset({"spawn", "send", "result", "park"})
+_LOCKING: Final = frozenset({"spawn", "send", "result", "partial", "park"})
 
 #: In `Operation.costs`: all units that the attempt holds beside those named.
 ALL_OTHERS: Final = "*"
@@ -63,6 +65,16 @@ class Operation:
     files: Sequence[str] = ()
     decision: Mapping[str, Any] | None = None
     closes: bool = False
+
+
+def keep(
+    task_id: int, seq: int, partial: Mapping[str, Any] | None = None, attempts: int | None = None
+) -> Operation:
+    """Keep what had come of an answer; None: what was shown of it last.
+
+    With the `attempts` that had failed before, also after an outsider has ended the task.
+    """
+    return Operation("partial", task_id, seq, {"partial": partial, "attempts": attempts})
 
 
 @dataclass(slots=True)

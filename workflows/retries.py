@@ -35,9 +35,14 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def storable(text: str) -> str:
-    """Text without what jsonb cannot hold (NUL, lone surrogates), cut to a bearable length."""
-    clean = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    return clean if len(clean) <= _MAX_TEXT else clean[:_MAX_TEXT] + "..."
+    """Text without what jsonb cannot hold, cut to a bearable length."""
+    kept = clean(text)
+    return kept if len(kept) <= _MAX_TEXT else kept[:_MAX_TEXT] + "..."
+
+
+def clean(text: str) -> str:
+    """Text in which what jsonb cannot hold (NUL, lone surrogates) is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _message(error: BaseException) -> str:

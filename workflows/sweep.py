@@ -13,7 +13,7 @@ import psycopg
 
 from lmx.workflows.control.subtree import end_trees, lock_trees
 from lmx.workflows.host import gone
-from lmx.workflows.operations import Operation, apply
+from lmx.workflows.operations import Operation, apply, keep
 from lmx.workflows.sql import statement
 
 #: Deliveries without progress after which a task is a dead letter (R7).
@@ -42,9 +42,9 @@ def sweep(
     requeued = poisoned = 0
     while True:
         with conn.transaction():
+            rows = conn.execute(statement("orphans"), prepare=True).fetchall()
             operations = [
-                _verdict(row, max_deliveries)
-                for row in conn.execute(statement("orphans"), prepare=True).fetchall()
+                one for row in rows for one in (keep(*row[:2]), _verdict(row, max_deliveries))
             ]
             applied = apply(conn, operations) if operations else []
             done = [op for op, result in zip(operations, applied, strict=True) if result.accepted]

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
@@ -17,6 +18,7 @@ from lmx.api.cli.describe import (
     took,
 )
 from lmx.api.cli.output import duration
+from lmx.api.cli.partials import glimpse, kept, paragraphs
 from lmx.workflows.money import format_usd
 from lmx.workflows.providers.batching import GATHERING
 
@@ -49,6 +51,8 @@ def draw(tasks: Sequence["TaskView"], calls: Mapping[int, "CallView"]) -> Tree:
         parent_id, branch = branches.pop()
         for child in children[parent_id]:
             text = label(child, children[child.id], calls.get(child.id))
+            if child.state == "leased" and (words := glimpse(child)):
+                text.append(f"\n{words}", "dim italic")
             branches.append((child.id, branch.add(text)))
     return tree
 
@@ -70,10 +74,22 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
         took(task) if task.state in ("leased", "parked") or task.finished else None,
         _memory_wait(task),
         f"{task.deliveries} deliveries" if task.deliveries > 1 else None,
+        kept(task),
     ]
     for detail in filter(None, details):
         text.append(f"  {detail}", "dim")
     return text
+
+
+def picture(
+    tasks: Sequence["TaskView"], calls: Mapping[int, "CallView"], characters: int
+) -> Group | Tree:
+    """The tree; of a task by itself also what has come of its answer, at most so much of it."""
+    tree = draw(tasks, calls)
+    if len(tasks) > 1:
+        return tree
+    parts = paragraphs(tasks[0], characters)
+    return Group(tree, *(Text.assemble((heading, "dim"), "\n", text) for heading, text in parts))
 
 
 def doing(task: "TaskView", children: Sequence["TaskView"], call: "CallView | None") -> str:

@@ -95,8 +95,11 @@ def _progress(view: "TaskView") -> str:
     from rich.markup import escape
 
     from lmx.api.cli.describe import activity
+    from lmx.api.cli.partials import glimpse
 
-    return f"{view.id} {escape(view.name)}: {escape(activity(view))}"
+    words = glimpse(view)
+    tail = f" [dim]{escape(words)}[/dim]" if words else ""
+    return f"{view.id} {escape(view.name)}: {escape(activity(view))}{tail}"
 
 
 def answer_of(view: "TaskView") -> str:
@@ -124,8 +127,10 @@ def failure_of_task(view: "TaskView") -> "LmxError":
     kind = (view.error or {}).get("kind")
     if kind in ("refused", "budget"):
         return Refused(text)
-    hint = f"lmx show {view.run_id} tells more"
-    return TaskFailed(text, hint=hint if view.state == "failed" else None)
+    hint = f"lmx show {view.run_id} tells more" if view.state == "failed" else None
+    if view.partial:
+        hint = f"what had come of its answer: lmx show {view.id}"
+    return TaskFailed(text, hint=hint)
 
 
 def _tell_if_unattended(opened: "Session", queue: str) -> None:

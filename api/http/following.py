@@ -1,14 +1,14 @@
 """Long polls and event streams: any number of them, none of which occupies a thread."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from lmx.api.http.responses import event_of
+from lmx.api.http.responses import Partial, RunningPartial, event_of
 from lmx.workflows import views
 from lmx.workflows.database.connect import Database
 from lmx.workflows.views import EventView, TaskView
@@ -38,28 +38,34 @@ class Following:
         await self._until_finished(task_id, wait_s)
         return await run_in_threadpool(views.get_task, self._database, task_id)
 
-    async def stream(self, run_id: int, after: int) -> Response:
+    async def stream(self, run_id: int, after: int, *, partial: bool = False) -> Response:
         """Return the run's events as server-sent events; 204 if there will be no more of them.
 
+        With `partial` also what running calls have written so far, whenever that has changed.
         A browser connects again whenever a stream ends: 204 is what stops it. Raises NotFound.
         """
         finished, first = await self._read(run_id, after)
         if finished and not first:
             return Response(status_code=204)
         return StreamingResponse(
-            self._events(run_id, after),
+            self._events(run_id, after, partial),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
 
-    async def _events(self, run_id: int, after: int) -> AsyncIterator[str]:
+    async def _events(self, run_id: int, after: int, partial: bool) -> AsyncIterator[str]:
         silent_s = 0.0
+        written: dict[int, dict[str, Any]] = {}
         while not self._ended.is_set():
             finished, page = await self._read(run_id, after)
             for text in _format(page):
                 yield text
             if finished and not page:
                 return
+            if partial:
+                before, written = written, await self._written(run_id)
+                for text in _changes(before, written):
+                    yield text
             if page:
                 after = page[-1].cursor
             else:
@@ -72,6 +78,9 @@ class Following:
     async def _read(self, run_id: int, after: int) -> tuple[bool, list[EventView]]:
         """Whether the run had finished, and then its next events: so an empty page is the end."""
         return await run_in_threadpool(_read_page, self._database, run_id, after)
+
+    async def _written(self, run_id: int) -> dict[int, dict[str, Any]]:
+        return await run_in_threadpool(views.running_partials, self._database, run_id)
 
     async def _until_finished(self, task_id: int, wait_s: float) -> None:
         """Wait until the task has finished, time is up, or the server ends."""
@@ -90,6 +99,16 @@ class Following:
 def _read_page(database: Database, run_id: int, after: int) -> tuple[bool, list[EventView]]:
     finished = views.get_task(database, run_id).finished
     return finished, views.run_events(database, run_id, after)
+
+
+def _changes(
+    before: Mapping[int, dict[str, Any]], now: Mapping[int, dict[str, Any]]
+) -> Iterator[str]:
+    """Answers that have grown, or begun again; not events, so without a cursor."""
+    for task_id, partial in now.items():
+        if partial != before.get(task_id):
+            told = RunningPartial(task_id=task_id, partial=Partial(**partial))
+            yield f"event: partial\ndata: {told.model_dump_json()}\n\n"
 
 
 def _format(page: Sequence[EventView]) -> Iterator[str]:

@@ -32,6 +32,25 @@ class Budget(BaseModel):
     left: int | str
 
 
+class Partial(BaseModel):
+    """What has come of an answer that is not whole: the end of each part, and its whole length."""
+
+    attempt: int
+    text: str = ""
+    text_length: int = 0
+    reasoning: str = ""
+    reasoning_length: int = 0
+    tool_calls: str = Field("", description="Names and arguments, as the model wrote them.")
+    tool_calls_length: int = 0
+
+
+class RunningPartial(BaseModel):
+    """What a running call has written so far."""
+
+    task_id: int
+    partial: Partial
+
+
 class Task(BaseModel):
     """One task. `state`: scheduled, ready, leased, parked, succeeded, failed or cancelled."""
 
@@ -60,6 +79,9 @@ class Task(BaseModel):
     error: dict[str, Any] | None
     usage: dict[str, Any] | None = Field(description="Tokens, seconds, and `cost` in dollars.")
     progress: Any
+    partial: Partial | None = Field(
+        description="Of a call without a result: its answer so far, or when it ended."
+    )
     output: Any
     budgets: list[Budget]
     routed: Routed | None = Field(description="Why a route has chosen the call's model.")
@@ -243,6 +265,7 @@ def task_of(view: TaskView) -> Task:
         error=view.error,
         usage=usage_of(view.usage),
         progress=view.progress,
+        partial=Partial(**view.partial) if view.partial else None,
         output=view.output,
         budgets=[_budget_of(budget) for budget in view.budgets],
         routed=routed_of(view.routed),

@@ -20,8 +20,11 @@ KINDS: Final = (
     "midstream",
     "lost",
     "hang",
+    "stalled",
     "slow",
 )
+#: Those that a request meets only after it has been granted.
+ON_THE_WAY: Final = ("malformed", "midstream", "lost", "hang", "stalled", "slow", "refused")
 #: What single calls of batches meet.
 IN_BATCHES: Final = ("batch_errored", "batch_invalid", "batch_expired")
 

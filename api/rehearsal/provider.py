@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lmx.api.rehearsal.account import Refusal, ServedPool, meters_of
 from lmx.api.rehearsal.clock import Clock
-from lmx.api.rehearsal.faults import Faults
+from lmx.api.rehearsal.faults import ON_THE_WAY, Faults
 from lmx.api.rehearsal.tools import FREE, Form
 
 #: Letters of one token, for this provider.
@@ -104,7 +104,7 @@ class FaithfulProvider:
         fault = self.faults.next(asked.model)
         if fault:
             pool.counts[f"fault: {fault}"] += 1
-        if fault not in (None, "midstream", "lost", "hang", "slow", "malformed", "refused"):
+        if fault not in (None, *ON_THE_WAY):
             raise Rejected(fault, self.faults.words(fault, asked.key))
         return self._answering(model, tokens, asked, fault)
 

@@ -23,15 +23,18 @@ async def pieces(provider: FaithfulProvider, answering: Answering) -> AsyncItera
     Raises BrokenOff. A `lost` answer is made and billed, but none of it is sent.
     """
     if answering.fault == "hang":
-        await provider.clock.sleep(HANG_S * provider.clock.speed)
+        await _hang(provider)
     async for piece in provider.produce(answering):
         if answering.fault == "slow":
             await provider.clock.sleep(_SLOWNESS)
         if answering.fault == "lost":
             continue
         yield piece
-        if answering.fault == "midstream" and answering.produced * 2 >= answering.output_tokens:
-            return
+        if answering.produced * 2 >= answering.output_tokens:
+            if answering.fault == "midstream":
+                return
+            if answering.fault == "stalled":
+                await _hang(provider)
     if answering.fault == "lost":
         raise BrokenOff
 
@@ -51,10 +54,15 @@ async def document(provider: FaithfulProvider, body: Any, fault: str | None) -> 
     if fault == "malformed":
         return Response(b"{", 200, media_type="application/json")
     if fault == "hang":
-        await provider.clock.sleep(HANG_S * provider.clock.speed)
+        await _hang(provider)
     if fault == "lost":
         return StreamingResponse(_broken(), media_type="application/json")
     return JSONResponse(body)
+
+
+async def _hang(provider: FaithfulProvider) -> None:
+    """Say nothing more."""
+    await provider.clock.sleep(HANG_S * provider.clock.speed)
 
 
 async def _broken() -> AsyncIterator[bytes]:

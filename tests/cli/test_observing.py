@@ -2,6 +2,7 @@
 
 import json
 
+from lmx.workflows.operations import keep
 from tests.support.command import Lmx
 from tests.support.hands import Hands
 
@@ -58,6 +59,45 @@ def test_tells_what_a_finished_call_used(lmx: Lmx, hands: Hands, model: str) -> 
     drawn = lmx("show", task).out
     for detail in ("tiny", "5+9 tokens (4 reused)", "$0.00000012", "waited 2.5 s for memory"):
         assert detail in drawn
+
+
+def test_what_comes_of_an_answer_is_shown_and_what_had_come_is_no_result(
+    lmx: Lmx, hands: Hands
+) -> None:
+    task = hands.submit(role="worker")
+    lease = hands.take()
+    hands.conn.execute(
+        "UPDATE lmx.tasks SET progress = "
+        """'{"partial": {"attempt": 1, "text": "The [b]tide\\u001b", "text_length": 9000}}'"""
+    )
+    assert (
+        "answer so far, the last 12 of 9,000 characters:\nThe [b]tide\ufffd\n"
+        in lmx("show", task).out
+    )
+    half = {"attempt": 1, "text": "The tide", "text_length": 8, "reasoning": "Hm.",
+            "reasoning_length": 3}  # fmt: skip
+    hands.apply(keep(*lease.token, half))
+    hands.fail(lease, "out of luck")
+    drawn = lmx("show", task).out
+    assert "failed: out of luck  " in drawn
+    assert "partial answer of attempt 1, no result, 8 characters:\nThe tide\n" in drawn
+    assert "partial reasoning of attempt 1, no result, 3 characters:\nHm.\n" in drawn
+    assert lmx("show", task, "--json").json[0]["partial"] == half
+    waited = lmx("wait", task)
+    assert waited.out == ""
+    assert f"what had come of its answer: lmx show {task}" in waited.err
+
+
+def test_a_tree_shows_the_last_words_of_each_running_call(lmx: Lmx, hands: Hands) -> None:
+    run, children = hands.run_to_parked("a", "b")
+    hands.take()
+    hands.conn.execute(
+        "UPDATE lmx.tasks SET progress = %s::jsonb WHERE id = %s",
+        [json.dumps({"partial": {"text": "The\ntide", "text_length": 8}}), children[0]],
+    )
+    drawn = lmx("show", run).out
+    assert f"├── ▶ a call #{children[0]}  running" in drawn
+    assert "│   The tide\n" in drawn
 
 
 def test_a_failed_run_says_how_to_take_it_up_again(lmx: Lmx, hands: Hands) -> None:

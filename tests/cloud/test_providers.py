@@ -15,7 +15,7 @@ from lmx.workers.cloud.calls import Calls
 from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.intake import Place
-from lmx.workers.cloud.provider import Provider
+from lmx.workers.cloud.provider import Piece, Progress
 from lmx.workers.running import Running
 from lmx.workflows.operations import Operation
 from lmx.workflows.providers.catalog import Account
@@ -40,7 +40,7 @@ class Peer:
     provider: str
     url: str
 
-    def connect(self, key: str = KEY) -> Provider:
+    def connect(self, key: str = KEY) -> Guarded:
         url = f"{self.url}/v1" if self.provider == "openai" else self.url
         account = Account(self.provider, "default", base_url=url)
         return Guarded(MODULES[self.provider].connect(account, Key(key)), Key(key))
@@ -64,7 +64,12 @@ def peer(request: pytest.FixtureRequest, rehearsed: Rehearsed) -> Peer:
 
 
 def ask(
-    peer: Peer, key: str = KEY, model: str | None = None, text: str = "Count.", **options: Any
+    peer: Peer,
+    key: str = KEY,
+    model: str | None = None,
+    text: str = "Count.",
+    hears: Progress = lambda _: None,
+    **options: Any,
 ) -> Answer:
     messages = [{"role": "user", "content": text}]
     question = Question(model or peer.model, messages, 64, options)
@@ -72,7 +77,7 @@ def ask(
     async def call() -> Answer:
         provider = peer.connect(key)
         try:
-            return await provider.ask(question, lambda _: None)
+            return await provider.ask(question, hears)
         finally:
             await provider.close()
 
@@ -113,6 +118,20 @@ def test_an_answer_has_its_text_its_usage_and_its_end(peer: Peer) -> None:
     assert answer.finish_reason == "stop"
     assert answer.model == peer.model
     assert answer.request_id
+
+
+def test_the_pieces_of_an_answer_make_up_all_of_it(rehearsed: Rehearsed, peer: Peer) -> None:
+    tool = {"name": "put", "parameters": {"type": "object", "properties": {"n": {"const": 7}}}}
+    tools = [{"type": "function", "function": tool}]
+    heard: list[Piece | None] = []
+    answer = ask(peer, hears=heard.append)
+    assert heard[0] is None
+    assert "".join(piece.text for piece in heard if piece) == answer.text
+    heard.clear()
+    answer = ask(peer, hears=heard.append, tools=tools, tool_choice="required")
+    (call,) = answer.tool_calls
+    wished = "".join(piece.tool_calls for piece in heard if piece)
+    assert wished == f"\n{call.name} {call.arguments}"
 
 
 def test_a_call_that_was_claimed_early_is_sent_at_its_moment(peer: Peer) -> None:

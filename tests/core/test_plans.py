@@ -130,6 +130,7 @@ def test_a_park_counts_the_children_of_its_own(hands: Hands) -> None:
         ("memory", {"key": "k", "value": 1, "gone": False}),
         ("retry", {"delay": 1.0, "error": {}}),
         ("requeue", {"lost": True}),
+        ("partial", {"partial": {"text": "half"}, "attempts": 0}),
     ],
 )
 def test_other_operations_find_their_task_by_id(

@@ -181,10 +181,13 @@ def test_a_cancelled_call_stops_decoding_and_frees_its_memory(
 ) -> None:
     worker = start_worker(2 * need(small))
     task = client.generate(model="small", prompt="Count", **ENDLESS)
-    eventually(lambda: get_task(database, task).progress, "a first token")
+    eventually(lambda: get_task(database, task).partial, "the first text")
     cancel(database, task)
     eventually(lambda: not worker.engine.snapshot()["requests"], "an idle engine")
-    assert get_task(database, task).state == "cancelled"
+    view = get_task(database, task)
+    assert (view.state, view.output) == ("cancelled", None)
+    assert view.partial is not None
+    assert view.partial["text"]
 
 
 def test_a_changed_model_file_is_not_run(

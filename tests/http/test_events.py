@@ -71,6 +71,26 @@ def test_a_stream_gives_each_event_as_it_happens_and_ends_with_the_run(
         assert next(events, None) is None
 
 
+def test_a_stream_tells_what_running_calls_have_written_when_asked(
+    api: httpx2.Client, hands: Hands
+) -> None:
+    run_id = hands.submit(role="worker")
+    lease = hands.take()
+    write = "UPDATE lmx.tasks SET progress = jsonb_build_object('partial', %s::jsonb)"
+    path, asked = f"/v1/runs/{run_id}/events", {"partial": True}
+    with api.stream("GET", path, params=asked, headers=STREAM, timeout=PROMPT) as response:
+        events = read(response)
+        assert [next(events)["event"] for _ in range(2)] == ["submitted", "started"]
+        for text in ("The tide", "The tide keeps"):
+            hands.conn.execute(write, [json.dumps({"attempt": 1, "text": text, "text_length": 9})])
+            told = next(events)
+            assert (told["event"], told.get("id")) == ("partial", None)
+            data = json.loads(told["data"])
+            assert (data["task_id"], data["partial"]["text"]) == (run_id, text)
+        hands.finish(lease, "whole")
+        assert [event["event"] for event in events] == ["finished"]
+
+
 def test_a_stream_goes_on_after_the_last_event_that_was_seen(
     api: httpx2.Client, hands: Hands
 ) -> None:

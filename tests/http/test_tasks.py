@@ -6,6 +6,7 @@ import httpx2
 
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
+from lmx.workflows.operations import keep
 from tests.support.hands import Hands
 
 CALL = {"function": "call", "args": ["a text"], "kwargs": {"words": 2}}
@@ -45,6 +46,18 @@ def test_a_finished_task_shows_what_it_returned(api: httpx2.Client, hands: Hands
     hands.finish(hands.take(), {"words": 2})
     task = api.get(f"/v1/tasks/{task_id}").json()
     assert (task["state"], task["finished"], task["output"]) == ("succeeded", True, {"words": 2})
+
+
+def test_what_had_come_of_an_answer_is_no_output(api: httpx2.Client, hands: Hands) -> None:
+    task_id = submit(api)
+    lease = hands.take()
+    half = {"attempt": 1, "text": "The tide", "text_length": 8}
+    hands.apply(keep(*lease.token, half))
+    hands.fail(lease)
+    task = api.get(f"/v1/tasks/{task_id}").json()
+    assert (task["state"], task["output"]) == ("failed", None)
+    assert {name: task["partial"][name] for name in half} == half
+    assert "partial" not in task["error"]
 
 
 def test_a_repeat_with_the_same_key_creates_nothing(api: httpx2.Client, hands: Hands) -> None:

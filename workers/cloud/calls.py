@@ -14,32 +14,46 @@ import psycopg
 from lmx.workers.cloud import outcome
 from lmx.workers.cloud.answer import Answer, Question
 from lmx.workers.cloud.errors import Failure, ProviderError
+from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.intake import Place
-from lmx.workers.cloud.provider import Provider
+from lmx.workers.cloud.provider import Piece
 from lmx.workers.cloud.transport import moment
 from lmx.workers.running import Execution
 from lmx.workflows.attachments.parts import sources_of
 from lmx.workflows.errors import DatabaseUnavailable
 from lmx.workflows.operations import Operation
+from lmx.workflows.partial import Partial
+from lmx.workflows.providers.keys import Key
 from lmx.workflows.providers.pricing import Prices
 
 log = logging.getLogger("lmx.cloud")
 
 
 class _Ear:
-    """Hears of a call as it goes on: shows its progress, and knows when it first heard anything."""
+    """Hears of a call as it goes on: shows its progress, and knows when it first heard anything.
 
-    def __init__(self, execution: Execution, place: Place) -> None:
+    What it hears is kept as the lease's partial answer, without the key.
+    """
+
+    def __init__(self, execution: Execution, place: Place, key: Key) -> None:
         self._task, self._model, self._charged = execution.task, place.model, place.charged
         self._heard_s: float | None = None
+        self._pieces = 0
+        self._partial = Partial(self._task.attempt, key.redact_growing)
+        self._task.lease.partial = self._partial
         self._task.report(phase="asked", model=self._model)
 
-    def hears(self, pieces: int) -> None:
-        """So many pieces of the answer have come; none: its head has."""
+    def hears(self, piece: Piece | None) -> None:
+        """The next piece of the answer has come; None: its head has."""
         if self._heard_s is None:
             self._heard_s = self.heard_after_s()
-        phase = "answering" if pieces else "asked"
-        self._task.report(phase=phase, tokens=pieces, model=self._model, heard_s=self._heard_s)
+        if piece is not None:
+            self._pieces += 1
+            self._partial.add(*piece)
+        phase = "answering" if self._pieces else "asked"
+        self._task.report(
+            phase=phase, tokens=self._pieces, model=self._model, heard_s=self._heard_s
+        )
 
     def heard_after_s(self) -> float:
         """Seconds from the charge to the first that was heard, at the latest until now.
@@ -59,7 +73,7 @@ class Calls:
     raises psycopg.Error or DatabaseUnavailable.
     """
 
-    providers: Mapping[str, Provider]
+    providers: Mapping[str, Guarded]
     prices: Prices
     place: Callable[[int], Place]
     load: Callable[[Sequence[str]], Mapping[str, bytes]]
@@ -68,13 +82,14 @@ class Calls:
         """Make the call; what the provider refuses becomes part of the outcome."""
         lease = execution.task.lease
         place = self.place(lease.task_id)
-        ear = _Ear(execution, place)
+        provider = self.providers[_account_of(place)]
+        ear = _Ear(execution, place, provider.key)
         try:
             if place.never is not None:
                 raise ProviderError(Failure.TOO_LONG, place.never)
             question = await self._question({**lease.input, "model": place.model})
             moment.set(place.starts)
-            answer = await self.providers[_account_of(place)].ask(question, ear.hears)
+            answer = await provider.ask(question, ear.hears)
         except (psycopg.Error, DatabaseUnavailable) as error:
             log.warning("task %s: its files cannot be read yet: %s", lease.task_id, error)
             return outcome.postponed(lease)

@@ -10,6 +10,7 @@ from typing import Final
 
 from dramatiq.threading import Interrupt
 
+from lmx.workers.outcome import left
 from lmx.workers.running import Cancelled, Execution, Running
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
@@ -95,7 +96,7 @@ class Flights:
 
     def _interrupted(self, lease: Lease, reason: type[Interrupt]) -> list[Operation]:
         """A cancelled task has been ended by whoever cancelled it; a late one has failed."""
-        return [] if issubclass(reason, Cancelled) else self.failed(lease, reason())
+        return left(lease) if issubclass(reason, Cancelled) else self.failed(lease, reason())
 
     async def _land(self, grace_s: float) -> None:
         flying = {task for task in self._tasks if task is not asyncio.current_task()}

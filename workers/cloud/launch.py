@@ -102,7 +102,7 @@ def _granted(account: Account) -> list[Granted]:
         return []
 
 
-def _connect(account: Account, key: Key) -> Provider:
+def _connect(account: Account, key: Key) -> Guarded:
     module: _Module = importlib.import_module(_MODULES[account.provider])
     warm(module.connect, account)
     return Guarded(module.connect(account, key), key)

@@ -94,7 +94,7 @@ def failed(lease: Lease, error: ProviderError, heard_after_s: float) -> list[Ope
     if lease.budgeted and not meaning.again:
         end.costs = {ALL_OTHERS: None if meaning.billed else 0}
     end.news = _news(error, heard_after_s)
-    return [end]
+    return [*outcome.left(lease), end]
 
 
 def postponed(lease: Lease) -> list[Operation]:

@@ -6,8 +6,8 @@ from typing import Final
 from lmx.workers.cloud.batches.lane import Lane, LaneSpec
 from lmx.workers.cloud.calls import Calls
 from lmx.workers.cloud.flights import Flights
+from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.intake import CloudIntake
-from lmx.workers.cloud.provider import Provider
 from lmx.workers.intake import Intake
 from lmx.workers.process import WorkerProcess
 from lmx.workers.settlement import settle
@@ -34,7 +34,7 @@ class CloudWorker:
         settings: Settings,
         database: Database,
         queue: str,
-        providers: Mapping[str, Provider],
+        providers: Mapping[str, Guarded],
         in_flight: int = IN_FLIGHT,
         lanes: Sequence[LaneSpec] = (),
     ) -> None:

@@ -12,6 +12,7 @@ from lmx.workflows.errors import InvalidInput
 from lmx.workflows.lease import Lease
 from lmx.workflows.models import Model
 from lmx.workflows.money import price
+from lmx.workflows.partial import Partial
 
 _SAMPLING = (
     "temperature",
@@ -84,8 +85,11 @@ class Generate(EngineCall[Request]):
         self, execution: Execution, request: Request, model: Model, waited: float
     ) -> tuple[Any, dict[str, Any]]:
         tokens = 0
+        partial = execution.task.lease.partial = Partial(execution.task.attempt)
         while (delta := request.poll_delta(_POLL_S)) is None or delta:
-            tokens += delta is not None
+            if delta is not None:
+                tokens += 1
+                partial.add(delta.text, delta.reasoning)
             execution.task.report(phase=request.phase, tokens=tokens, model=model.name)
         result = request.result()
         output: dict[str, Any] = {

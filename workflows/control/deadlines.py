@@ -5,7 +5,7 @@ from typing import Any, Final
 import psycopg
 
 from lmx.workflows.control.subtree import Ending, end_trees, lock_trees, stop_workers
-from lmx.workflows.operations import Operation, apply
+from lmx.workflows.operations import Operation, apply, keep
 from lmx.workflows.retries import delay_before
 from lmx.workflows.sql import statement
 
@@ -54,7 +54,7 @@ def _cut_short(conn: psycopg.Connection[Any], grace_s: float) -> int:
                 continue
             if attempts + 1 < max_attempts:
                 conn.execute(statement("forfeit"), {"ids": [task_id]})
-                apply(conn, [_retry(task_id, seq, attempts, error)])
+                apply(conn, [keep(task_id, seq), _retry(task_id, seq, attempts, error)])
                 stop_workers(conn, [task_id])
             else:
                 end_trees(conn, tree, [Ending(task_id, "failed", error, tried=1)])

@@ -19,6 +19,8 @@ from lmx.workflows.providers import toml
 from lmx.workflows.providers.catalog import Account, Catalog
 
 _FILE = "keys.toml"
+#: A beginning of a key that is shorter than this tells no more than whose key it is.
+_TELLING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,14 @@ class Key:
     def redact(self, text: str) -> str:
         """`text` without the key, should a provider have quoted it."""
         return text.replace(self._text, "[key]") if self._text else text
+
+    def redact_growing(self, text: str) -> str:
+        """The same of a text that goes on, whose end may be the beginning of the key."""
+        shown = self.redact(text)
+        for length in range(len(self._text) - 1, _TELLING - 1, -1):
+            if shown.endswith(self._text[:length]):
+                return shown[:-length]
+        return shown
 
     def __str__(self) -> str:
         return "[key]"

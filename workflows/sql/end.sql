@@ -1,6 +1,7 @@
 -- End unfinished tasks whoever holds them: the `tops` as they say, all others as cancelled. Their
--- leases are void at once; parents outside of `ids` whose wait is over are woken. The rows and
--- the tops' parents must be locked before this statement. Rows back: what was ended.
+-- leases are void at once; parents outside of `ids` whose wait is over are woken. What had come of an
+-- answer stays with the error. The rows and the tops' parents must be locked before this statement.
+-- Rows back: what was ended.
 WITH given AS (
     SELECT t.id, t.worker_id IS NOT NULL AS leased, d.state, d.error, coalesce(d.tried, 0) AS tried
     FROM lmx.tasks t
@@ -11,7 +12,9 @@ WITH given AS (
     UPDATE lmx.tasks t
     SET state = coalesce(g.state, 'cancelled'), finished_at = clock_timestamp(), worker_id = NULL,
         lease_seq = t.lease_seq + 1, run_at = NULL, waiting = 0, waiting_for = NULL,
-        attempts = t.attempts + g.tried, error = coalesce(g.error, %(error)s::jsonb)
+        attempts = t.attempts + g.tried, progress = t.progress - 'partial',
+        error = coalesce(g.error, %(error)s::jsonb) || jsonb_strip_nulls(jsonb_build_object(
+            'partial', coalesce(t.progress -> 'partial', t.error -> 'partial')))
     FROM given g WHERE t.id = g.id
     RETURNING t.id, t.parent_id, t.budgeted, g.leased
 ), woken AS (

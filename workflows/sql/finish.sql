@@ -1,9 +1,14 @@
--- Finish leased tasks, fenced by their lease, and wake the parents whose wait is over. The
--- parents' rows must be locked before this statement. Rows back: the ops that were accepted.
+-- Finish leased tasks, fenced by their lease, and wake the parents whose wait is over. What had come
+-- of an answer stays with the error, unless there is a whole one now. The parents' rows must be
+-- locked before this statement. Rows back: the ops that were accepted.
 WITH ended AS (
     UPDATE lmx.tasks t
     SET state = d.state, finished_at = clock_timestamp(), worker_id = NULL, output = d.output,
-        error = coalesce(d.error, t.error), usage = coalesce(d.usage, t.usage), run_at = NULL,
+        error = coalesce(
+            d.error || jsonb_strip_nulls(jsonb_build_object('partial', t.error -> 'partial')),
+            CASE d.state WHEN 'succeeded' THEN nullif(t.error - 'partial', '{}') ELSE t.error END),
+        progress = CASE d.state WHEN 'succeeded' THEN t.progress - 'partial' ELSE t.progress END,
+        usage = coalesce(d.usage, t.usage), run_at = NULL,
         attempts = t.attempts + CASE WHEN d.state = 'failed' THEN 1 ELSE 0 END,
         message = CASE d.state WHEN 'succeeded' THEN NULL ELSE t.message END
     FROM jsonb_to_recordset(%(ops)s::jsonb)

@@ -5,6 +5,7 @@ from lmx.workflows.views.batches import BatchView, list_batches
 from lmx.workflows.views.calls import Batched, CallView, Shortage, model_calls
 from lmx.workflows.views.events import EventView, run_events
 from lmx.workflows.views.overview import QueueView, WorkerView, list_queues, list_workers
+from lmx.workflows.views.partials import running_partials
 from lmx.workflows.views.routed import CandidateName, RoutedView
 from lmx.workflows.views.runs import RunView, get_run, list_runs
 from lmx.workflows.views.tasks import (
@@ -41,4 +42,5 @@ __all__ = [
     "list_workers",
     "model_calls",
     "run_events",
+    "running_partials",
 ]

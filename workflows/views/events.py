@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import checkpoints, events, tasks
+from lmx.workflows.views.columns import without_partial
 from lmx.workflows.views.tasks import no_such_task
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -108,7 +109,7 @@ def _union(tree: CTE) -> Any:
     t = tree.c
     started = func.jsonb_build_object("attempt", t.attempts + 1, "delivery", t.deliveries)
     finished = func.jsonb_strip_nulls(
-        func.jsonb_build_object("state", cast(t.state, Text), "error", t.error)
+        func.jsonb_build_object("state", cast(t.state, Text), "error", without_partial(t.error))
     )
     step = func.jsonb_build_object("name", checkpoints.c.name)
     of_steps = tree.join(checkpoints, (checkpoints.c.task_id == t.id) & (t.role == "coordinator"))

@@ -10,6 +10,7 @@ from lmx.workflows.budgets import BudgetView, budgets_of
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import FINAL_STATES, STATES, runs, tasks
 from lmx.workflows.errors import InvalidInput, NotFound
+from lmx.workflows.views.columns import without_partial
 
 _ACTIVE = "active"
 
@@ -55,7 +56,7 @@ def _query() -> Select[Any]:
             c.started_at,
             c.finished_at,
             c.deadline,
-            c.error,
+            without_partial(c.error),
             c.usage,
             func.coalesce(runs.c.paused, False),
             func.coalesce(runs.c.weight, 1.0),

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Row,
     any_,
+    case,
     func,
     literal,
     null,
@@ -25,6 +26,8 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import FINAL_STATES, tasks, workers
 from lmx.workflows.errors import NotFound
 from lmx.workflows.names import GENERATE
+from lmx.workflows.partial import PARTIAL
+from lmx.workflows.views.columns import without_partial
 from lmx.workflows.views.routed import RoutedView, routed_calls
 
 #: What a task of a paused run has as its time to run: it waits for the run to be resumed.
@@ -38,7 +41,8 @@ class TaskView:
     `attempts` counts failed executions, `deliveries` the claims since the last progress. `worker`
     names the process that holds the lease. `shelved` tells that the task waits for its paused run.
     `output` is None too when it was not asked for. `usage` is what a model call used, `routed` why
-    a route has chosen its model.
+    a route has chosen its model. `partial` is what has come of an answer that is not whole
+    (`Partial.end`): so far, while the call runs; at the last, when it has ended without a result.
     """
 
     id: int
@@ -67,6 +71,7 @@ class TaskView:
     error: dict[str, Any] | None
     usage: dict[str, Any] | None
     progress: Any
+    partial: dict[str, Any] | None
     output: Any
     budgets: tuple[BudgetView, ...] = field(default=())
     routed: RoutedView | None = None
@@ -104,11 +109,19 @@ def _columns(outputs: bool) -> list[ColumnElement[Any]]:
         c.waiting_for,
         func.coalesce(c.run_at == SHELVED, False).label("shelved"),
         workers.c.name.label("worker"),
-        c.error,
+        without_partial(c.error),
         c.usage,
-        c.progress,
+        without_partial(c.progress),
+        (_partial() if outputs else null().label("partial")),
         (c.output if outputs else null().label("output")),
     ]
+
+
+def _partial() -> ColumnElement[Any]:
+    """Of the attempt that runs, or else of the last one of whose answer anything had come."""
+    c = tasks.c
+    running = (c.state == "leased", c.progress[PARTIAL])
+    return case(running, else_=c.error[PARTIAL]).label("partial")
 
 
 def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[TaskView]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PANEL = "Work"
 _REDRAW_S = 0.5
+#: Of an answer so far, as much as surely fits on a screen that is redrawn.
+_LIVE_CHARACTERS = 800
 
 Id = Annotated[
     int,
@@ -65,12 +67,14 @@ def show(
 ) -> None:
     """Draw a run's spawn tree, and go on drawing until the run has finished.
 
+    Beneath a task by itself stands what has come of its answer, if there is no whole one.
     Written into a pipe, it is drawn once. Ctrl-C ends the drawing, not the run.
     """
     from lmx.api.cli.describe import error_text
     from lmx.api.cli.output import note, print_rich, write_json
     from lmx.api.cli.session import session
-    from lmx.api.cli.tree import draw
+    from lmx.api.cli.tree import picture
+    from lmx.workflows.partial import SHOWN
     from lmx.workflows.views import get_tree, model_calls
 
     with session() as opened:
@@ -79,7 +83,7 @@ def show(
             write_json(tasks)
             return
         if once or not sys.stdout.isatty() or tasks[0].finished:
-            print_rich(draw(tasks, model_calls(opened.database, run)))
+            print_rich(picture(tasks, model_calls(opened.database, run), SHOWN))
         else:
             tasks = follow(opened, run)
     root = tasks[0]
@@ -92,14 +96,15 @@ def follow(opened: "Session", run: int) -> list["TaskView"]:
     from rich.live import Live
 
     from lmx.api.cli.output import console
-    from lmx.api.cli.tree import draw
+    from lmx.api.cli.tree import picture
     from lmx.workflows.errors import TimedOut
     from lmx.workflows.views import get_tree, model_calls
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             tasks = get_tree(opened.database, run)
-            live.update(draw(tasks, model_calls(opened.database, run)), refresh=True)
+            calls = model_calls(opened.database, run)
+            live.update(picture(tasks, calls, _LIVE_CHARACTERS), refresh=True)
             if tasks[0].finished:
                 return tasks
             with contextlib.suppress(TimedOut):

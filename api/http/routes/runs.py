@@ -102,14 +102,18 @@ async def read_events(
     services: Shared,
     after: Annotated[int, Query(ge=0, le=2**53, description="A cursor.")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    partial: Annotated[
+        bool, Query(description="Stream what running calls have written so far, too.")
+    ] = False,
     last_event_id: Annotated[int | None, Header(ge=0, le=2**53)] = None,
 ) -> Response:
     """Return a page of events, or, for `Accept: text/event-stream`, each one as it happens.
 
-    A stream ends after the run's last event; `Last-Event-ID` goes on after that event.
+    A stream ends after the run's last event; `Last-Event-ID` goes on after that event. With
+    `partial`, an event `partial` tells about once a second the end of each answer that has grown.
     """
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await services.following.stream(run_id, last_event_id or after)
+        return await services.following.stream(run_id, last_event_id or after, partial=partial)
     page = await run_in_threadpool(views.run_events, services.database, run_id, after, limit=limit)
     events = Events(
         events=[event_of(view) for view in page], next=page[-1].cursor if page else after
