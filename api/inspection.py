@@ -95,14 +95,15 @@ def describe_device(device: str) -> DeviceDescription:
     )
 
 
-def measure_determinism(path: Path, device: str, proofs: Path) -> dict[str, Any]:
+def measure_determinism(
+    path: Path, device: str, proofs: Path, *, kv_type: str = "f16"
+) -> dict[str, Any]:
     """What `lmx.engine.determinism.measure` found, which is added to the file of proofs.
 
     Loads the model. Raises InvalidInput for a file that is no usable model or does not fit.
     """
-    return _ask(
-        ["--determinism", "--remember", str(proofs), "--device", device, "--", str(path)],
-    )
+    kept = ["--remember", str(proofs), "--kv-type", kv_type]
+    return _ask(["--determinism", *kept, "--device", device, "--", str(path)])
 
 
 def _need(estimate: dict[str, Any]) -> Need:

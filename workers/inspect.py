@@ -77,7 +77,7 @@ def _model(asked: argparse.Namespace) -> dict[str, Any]:
 def _determinism(asked: argparse.Namespace) -> dict[str, Any]:
     from lmx.engine.determinism import measure, remember
 
-    proof = measure(asked.file, device=asked.device)
+    proof = measure(asked.file, device=asked.device, kv_type=asked.kv_type)
     if asked.remember:
         remember(asked.remember, proof)
     return asdict(proof)

@@ -101,8 +101,10 @@ class Holding:
         # What is promised to this hold already is not missing.
         mine = f"hold: {self._id} {self.command}"
         others = sum(one.bytes for one in device.bookings if one.holder != mine)
-        free, cap = format_bytes(max(0, device.cap - others)), format_bytes(device.cap)
-        return f"waiting for {format_bytes(self.size)} of {device.name}: {free} of {cap} are free"
+        wanted, left = f"{format_bytes(self.size)} of {device.name}", max(0, device.cap - others)
+        if left >= self.size:
+            return f"waiting for {wanted}, which idle models and contexts leave"
+        return f"waiting for {wanted}: {format_bytes(left)} of {format_bytes(device.cap)} are free"
 
     def _timed_out(self, timeout: float | None) -> TimedOut:
         return TimedOut(

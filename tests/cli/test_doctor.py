@@ -89,10 +89,11 @@ def test_an_unusable_device_fails(healthy: Lmx, monkeypatch: pytest.MonkeyPatch)
 
 def test_determinism_is_measured_of_a_registered_model_or_a_file(lmx: Lmx, tmp_path: Path) -> None:
     file = tiny_model(tmp_path, "llama")
-    lmx("models", "add", file, "--name", "toy")
-    of_name, of_file = (lmx("doctor", "--determinism", it, "--json") for it in ("toy", file))
-    assert of_name.json["same_in_batch"]["1"]
-    assert of_name.json == of_file.json
+    lmx("models", "add", file, "--name", "toy", "--kv-type", "q8_0")
+    of_name, of_file = (lmx("doctor", "--determinism", it, "--json").json for it in ("toy", file))
+    assert of_name["same_in_batch"]["1"]
+    assert of_name["sha256"] == of_file["sha256"]
+    assert [of_name["kv_type"], of_file["kv_type"]] == ["q8_0", "f16"]
 
 
 def test_determinism_of_a_model_that_nobody_knows_is_refused(lmx: Lmx, tmp_path: Path) -> None:

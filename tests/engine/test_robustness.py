@@ -113,6 +113,19 @@ ABSURD: dict[str, tuple[dict[str, Any], type[EngineError], str]] = {
     ),
     "a seed beyond 32 bits": ({"sampling": Sampling(seed=2**32)}, InvalidRequest, "seed is"),
     "top_k below zero": ({"sampling": Sampling(top_k=-1)}, InvalidRequest, "top_k"),
+    "bytes for a prompt": ({"prompt": b"\xff"}, InvalidRequest, "bytes was given where a text"),
+    "a number as a stop": ({"stop": [5]}, InvalidRequest, "int was given where a text"),
+    "a surrogate as a role": (
+        {"prompt": None, "messages": [{"role": "us\ud800er", "content": "x"}]},
+        InvalidRequest,
+        r"messages\[0\] is not valid Unicode",
+    ),
+    "half a seed": ({"sampling": Sampling(seed=0.5)}, InvalidRequest, "seed is 0.5"),  # type: ignore[arg-type]
+    "biases without tokens": (
+        {"sampling": Sampling(logit_bias=[1.0])},  # type: ignore[arg-type]
+        InvalidRequest,
+        "sampling options must be numbers",
+    ),
     "a surrogate as a stop": ({"stop": ["\udfff"]}, InvalidRequest, "not valid Unicode"),
 }
 
@@ -133,3 +146,8 @@ def test_what_cannot_be_meant_is_one_typed_error(
         sampler_engine.submit(model=tiny, **{**CALL, **options})
     assert "\n" not in str(refusal.value)
     assert sampler_engine.snapshot()["used"] == 0
+
+
+def test_a_cap_beyond_the_device_s_memory_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="the memory cap of"):
+        Engine(device="cpu", cap_bytes=2**60)

@@ -93,7 +93,7 @@ def test_a_second_context_of_a_streamed_model_is_made_beside_a_stream(
     next(iter(stream))
     assert texts(engine, model) == expected
     assert not stream.done
-    assert len(engine.snapshot()["contexts"]) == 2
+    assert len(engine.snapshot()["contexts"]) > 1
     stream.cancel()
 
 

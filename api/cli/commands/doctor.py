@@ -68,7 +68,9 @@ def _determinism(model: str, as_json: bool) -> None:
     from lmx.workflows.config import load_settings
 
     settings = load_settings()
-    found = measure_determinism(_file_of(model), settings.device, settings.home / DETERMINISM_FILE)
+    path, kv_type = _file_of(model)
+    proofs = settings.home / DETERMINISM_FILE
+    found = measure_determinism(path, settings.device, proofs, kv_type=kv_type)
     if as_json:
         write_json(found)
     else:
@@ -77,23 +79,25 @@ def _determinism(model: str, as_json: bool) -> None:
         raise typer.Exit(5)
 
 
-def _file_of(model: str) -> Path:
-    """A model file: the one at this path, or that of a registered model of this name."""
+def _file_of(model: str) -> tuple[Path, str]:
+    """A model file and the type of its KV cache: at this path, or of a registered model."""
     path = Path(model)
     if path.suffix == ".gguf" or len(path.parts) > 1 or path.is_file():
-        return path
+        return path, "f16"
     from lmx.api.cli.session import session
     from lmx.workflows.models import get_model
 
     with session() as opened:
-        return Path(get_model(opened.connection, model).path)
+        row = get_model(opened.connection, model)
+    return Path(row.path), row.kv_type
 
 
 def _print_determinism(model: str, found: dict[str, Any]) -> None:
     same = found["same_in_batch"]
     print_rich(
         f"{model} on {found['device']}, {found['threads']} threads, llama-cpp-python "
-        f"{found['llama_cpp']}: {found['tokens_compared']} rows of logits compared bit by bit"
+        f"{found['llama_cpp']}, {found['kv_type']} cache: {found['tokens_compared']} rows of"
+        " logits compared bit by bit"
     )
     for n in (1, 2, 4, 8, 16):
         what = "the same again" if n == 1 else f"{n} sequences in a decode"

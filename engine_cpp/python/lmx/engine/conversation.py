@@ -92,7 +92,7 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
         answers = _text(message, "tool_call_id", place)
         plain.append(
             {
-                "role": message["role"],
+                "role": _text(message, "role", place),
                 "content": _content(message.get("content"), place),
                 "reasoning": _text(message, "reasoning", place)
                 or _text(message, "reasoning_content", place),

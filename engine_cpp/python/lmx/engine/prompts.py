@@ -36,6 +36,9 @@ def tokenize(
 
 
 def encodable(text: str) -> str:
+    """The text itself. Raises InvalidRequest for what is no text, or has no UTF-8."""
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{type(text).__name__} was given where a text is expected")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -58,8 +58,8 @@ class Sampling:
     def to_core(self) -> _core.Sampling:
         """The same for the compiled part. Raises InvalidRequest for values that do not fit it."""
         seed = secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed
-        if not 0 <= seed <= MAX_SEED:
-            raise InvalidRequest(f"seed is {seed} but must be between 0 and {MAX_SEED}")
+        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise InvalidRequest(f"seed is {seed!r} but must be between 0 and {MAX_SEED}")
         core = _core.Sampling()
         try:
             for name in _PLAIN:
@@ -67,7 +67,7 @@ class Sampling:
             core.dry_breakers = list(self.dry_breakers)
             core.seed = seed
             core.logit_bias = [(int(token), float(b)) for token, b in self.logit_bias.items()]
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise InvalidRequest(
                 f"sampling options must be numbers in range (dry_breakers: texts): {self}"
             ) from error
