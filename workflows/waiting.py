@@ -154,7 +154,7 @@ class Waiter:
             if unseen:
                 exists = select(tasks.c.id).where(_is_one_of(list(unseen)))
                 for task_id in unseen.difference(connection.execute(exists).scalars()):
-                    self._resolve(task_id, no_such_task(task_id))
+                    self._resolve(task_id, no_such_task(connection, task_id))
         except BaseException:
             self._unseen.update(unseen)
             raise

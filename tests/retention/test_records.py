@@ -3,6 +3,8 @@
 import pytest
 
 from lmx.workers.pruning import Pruner
+from lmx.workflows.allowances.audit import check_allowances
+from lmx.workflows.allowances.rules import allowance, set_allowance
 from lmx.workflows.config import Settings
 from lmx.workflows.errors import InvalidInput
 from lmx.workflows.retention.kept import all_pruned
@@ -71,6 +73,26 @@ def test_workers_that_stopped_long_ago_are_forgotten(history: History) -> None:
     )
     assert prune(history.database, 30 * DAY_S).counts["workers"] == 1
     assert history.hands.value("SELECT count(*) FROM lmx.workers WHERE name = 'w'") == 2
+
+
+def test_what_was_settled_after_the_end_of_its_day_is_folded(history: History) -> None:
+    """As the calls of a batch are: nobody claims from yesterday any more."""
+    set_allowance(history.conn, allowance("5"))
+    history.conn.execute(
+        "WITH p AS (INSERT INTO lmx.allowance_periods (allowance_id, starts_at, ends_at, ceiling,"
+        " held) SELECT id, now() - interval '41 days', now() - interval '40 days', 90, 30"
+        " FROM lmx.allowances RETURNING id), h AS (INSERT INTO lmx.allowance_holds"
+        " (task_id, lease_seq, period_id, unit, amount, cost) SELECT n, 1, id, 'usd', 15, 6"
+        " FROM p, generate_series(1, 2) n) INSERT INTO lmx.allowance_charges"
+        " (period_id, task_id, lease_seq, amount, reason) SELECT id, n, 1, 6, 'settled'"
+        " FROM p, generate_series(1, 2) n"
+    )
+    assert check_allowances(history.database) == []
+    prune(history.database, 30 * DAY_S)
+    period = history.conn.execute("SELECT spent, held FROM lmx.allowance_periods").fetchone()
+    assert period == (12, 0)
+    assert history.hands.value("SELECT count(*) FROM lmx.allowance_holds") == 0
+    assert check_allowances(history.database) == []
 
 
 def test_what_ended_today_is_never_pruned(history: History) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from lmx.workflows import faults
+from lmx.workflows.allowances.holding import fold_ended
 from lmx.workflows.attachments.store import free_loose
 from lmx.workflows.control.transaction import transact
 from lmx.workflows.database.connect import Database
@@ -80,6 +81,7 @@ def _begin(
     before: datetime = row[0]
     runs_before = not_counted(conn, before) if runs else None
     if not dry_run:
+        fold_ended(conn, before)
         mark(conn, "records", before)
         if runs_before is not None:
             mark(conn, "runs", runs_before)

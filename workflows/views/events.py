@@ -92,7 +92,7 @@ def _horizon(connection: Connection, run_id: int) -> datetime:
     # Of its own, and earlier than the reading: what commits in between is then seen.
     found: datetime | None = connection.execute(_HORIZON, {"run": run_id}).scalar()
     if found is None:
-        raise no_such_task(run_id)
+        raise no_such_task(connection, run_id)
     return found
 
 

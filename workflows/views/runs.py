@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import Connection, Select, func, literal, select
 
 from lmx.workflows.budgets import BudgetView, budgets_of
 from lmx.workflows.database.connect import Database
 from lmx.workflows.database.tables import FINAL_STATES, STATES, runs, tasks
-from lmx.workflows.errors import InvalidInput, NotFound
+from lmx.workflows.errors import InvalidInput
 from lmx.workflows.views.columns import without_partial
+from lmx.workflows.views.tasks import not_there
 
 _ACTIVE = "active"
 
@@ -67,18 +68,18 @@ def _query() -> Select[Any]:
     )
 
 
-def _read(database: Database, query: Select[Any]) -> list[RunView]:
-    with database.engine.connect() as connection:
-        rows = connection.execute(query).all()
-        money = budgets_of(connection, [row.id for row in rows])
+def _read(connection: Connection, query: Select[Any]) -> list[RunView]:
+    rows = connection.execute(query).all()
+    money = budgets_of(connection, [row.id for row in rows])
     return [RunView(*[*row, money.get(row.id, ())]) for row in rows]
 
 
 def get_run(database: Database, run_id: int) -> RunView:
     """Return one run. Raises NotFound for an id that is none, or that of a task within a run."""
-    found = _read(database, _query().where(tasks.c.id == run_id))
-    if not found:
-        raise NotFound(f"there is no run {run_id}", hint="see them with: lmx runs")
+    with database.engine.connect() as connection:
+        found = _read(connection, _query().where(tasks.c.id == run_id))
+        if not found:
+            raise not_there(connection, f"run {run_id}")
     return found[0]
 
 
@@ -112,4 +113,5 @@ def list_runs(
         query = query.where(tasks.c.name == name)
     if before is not None:
         query = query.where(tasks.c.id < before)
-    return _read(database, query)
+    with database.engine.connect() as connection:
+        return _read(connection, query)

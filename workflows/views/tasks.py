@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from lmx.workflows.budgets import BudgetView, budgets_of
 from lmx.workflows.database.connect import Database
-from lmx.workflows.database.tables import FINAL_STATES, tasks, workers
+from lmx.workflows.database.tables import FINAL_STATES, pruned, tasks, workers
 from lmx.workflows.errors import NotFound
 from lmx.workflows.names import GENERATE
 from lmx.workflows.partial import PARTIAL
@@ -143,17 +143,24 @@ def fetch_tasks(
     return _views(connection, connection.execute(query).all())
 
 
-def no_such_task(task_id: int) -> NotFound:
+def not_there(connection: Connection, what: str) -> NotFound:
+    """The error for "task 17" or "run 17" that is not there; tells whether any were pruned."""
+    before = connection.execute(select(pruned.c.before).where(pruned.c.what == "runs")).scalar()
+    gone = "" if before is None else f" (those that ended before {before:%Y-%m-%d} were pruned)"
+    return NotFound(f"there is no {what}{gone}", hint="see them with: lmx runs")
+
+
+def no_such_task(connection: Connection, task_id: int) -> NotFound:
     """The error for an id that names nothing."""
-    return NotFound(f"there is no task {task_id}", hint="see them with: lmx runs")
+    return not_there(connection, f"task {task_id}")
 
 
 def get_task(database: Database, task_id: int) -> TaskView:
     """Return one task. Raises NotFound."""
     with database.engine.connect() as connection:
         found = fetch_tasks(connection, [task_id])
-    if not found:
-        raise no_such_task(task_id)
+        if not found:
+            raise no_such_task(connection, task_id)
     return found[0]
 
 
@@ -161,8 +168,8 @@ def get_input(database: Database, task_id: int) -> Any:
     """Return what a task was given. Raises NotFound."""
     with database.engine.connect() as connection:
         row = connection.execute(select(tasks.c.input).where(tasks.c.id == task_id)).first()
-    if row is None:
-        raise no_such_task(task_id)
+        if row is None:
+            raise no_such_task(connection, task_id)
     return row[0]
 
 
@@ -189,8 +196,8 @@ def get_tree(database: Database, run_id: int, *, outputs: bool = True) -> list[T
     )
     with database.engine.connect() as connection:
         found = _views(connection, connection.execute(query).all())
-    if not found:
-        raise no_such_task(run_id)
+        if not found:
+            raise no_such_task(connection, run_id)
     return _depth_first(found, run_id)
 
 
