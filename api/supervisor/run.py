@@ -26,6 +26,7 @@ from lmx.api.supervisor.state import (
 from lmx.workflows.config import Settings, to_environment
 from lmx.workflows.providers.catalog import load_catalog
 from lmx.workflows.providers.keys import served_queues
+from lmx.workflows.providers.pricing import load_prices
 from lmx.workflows.routing.rules import load_rules
 
 _API = "api"
@@ -38,14 +39,17 @@ def default_children(settings: Settings) -> tuple[ChildSpec, ...]:
     """Return the processes that `lmx up` runs.
 
     The GPU worker only if the engine is installed, a provider's only if one of its accounts has a
-    key. Raises ConfigError for a providers.toml or a routes.toml that cannot be used.
+    key. Raises ConfigError for a providers.toml, prices.toml or routes.toml that cannot be used.
     """
     load_rules(settings.home)
+    load_prices(settings.home)
+    catalog = load_catalog(settings.home)
+    catalog.check()
     python = sys.executable
     queues = ["coordinator", "default"]
     if importlib.util.find_spec("lmx.engine") is not None:
         queues.append("gpu")
-    queues += served_queues(load_catalog(settings.home), settings.home)
+    queues += served_queues(catalog, settings.home)
     api = ChildSpec(_API, (python, "-m", "lmx.api.http"))
     return (api, *(ChildSpec(queue, (python, "-m", "lmx.workers", queue)) for queue in queues))
 

@@ -107,3 +107,17 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(
     with pytest.raises(LmxError, match=reason) as raised:
         load_prices(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_server_in_ones_own_network_costs_nothing_unless_a_price_says_so(tmp_path: Path) -> None:
+    model = "[{ id = 'qwen', context = 1_000, max_output = 500 }]"
+    account = f"[[account]]\nprovider = 'openai'\nmodels = {model}\nbase_url = "
+    for url, price in (("http://192.168.1.7:8000/v1", 0), ("https://openrouter.ai/v1", None)):
+        (tmp_path / "providers.toml").write_text(f"{account}'{url}'")
+        found = [row.output for row in load_prices(tmp_path).rows if row.model == "qwen"]
+        assert found == ([] if price is None else [price])
+    (tmp_path / "providers.toml").write_text(f"{account}'http://localhost:11434/v1'")
+    (tmp_path / "prices.toml").write_text(
+        "[[price]]\nmodel = 'qwen'\nsince = 2026-01-01\ninput = '1'\noutput = '2'"
+    )
+    assert [row.output for row in load_prices(tmp_path).rows if row.model == "qwen"] == [2 * 10**9]

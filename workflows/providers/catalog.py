@@ -31,94 +31,23 @@
 """
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from lmx.workflows.allowances.rules import Allowance
 from lmx.workflows.errors import ConfigError, NotFound
-from lmx.workflows.pools import EPOCH, SHARED, PoolSpec
+from lmx.workflows.pools import SHARED, PoolSpec
 from lmx.workflows.providers import toml
 from lmx.workflows.providers.allowed import read_allowance
 from lmx.workflows.providers.batching import BatchTerms, batch_terms, of_batches
+from lmx.workflows.providers.entries import Account, CloudModel, read_account, read_model
 from lmx.workflows.providers.tiers import limits_of
 
-PROVIDERS: Final = ("anthropic", "gemini", "openai")
-SILENCE_S: Final = 120.0
-#: A part of the names of pools and queues.
-_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+__all__ = ["Account", "Catalog", "CloudModel", "load_catalog", "read_account"]
+
 _FILE: Final = "providers.toml"
-_KEY_ENV: Final = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
-_ADMIN_KEY_ENV: Final = {"anthropic": "ANTHROPIC_ADMIN_KEY"}
-_ACCOUNT_KEYS: Final = {
-    "provider",
-    "name",
-    "tier",
-    "key_env",
-    "admin_key_env",
-    "base_url",
-    "limits",
-    "batches",
-    "models",
-    "clock_rate",
-    "clock_origin",
-    "silence_s",
-}
-_MODEL_KEYS: Final = {"id", "provider", "group", "context", "max_output", "features"}
-
-
-@dataclass(frozen=True, slots=True)
-class CloudModel:
-    """A model of a provider. Sizes are in tokens; `group` is the pool that its calls count in."""
-
-    id: str
-    provider: str
-    group: str
-    context: int
-    max_output: int
-    features: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A key's owner at a provider. The key itself is read from `key_env` by the worker alone.
-
-    With the key of `admin_key_env` the provider is asked for the account's limits. `fixed`: a
-    person has named its tier, so what the provider says may only lower that.
-    `clock_rate` and `clock_origin` are for rehearsals, whose provider's clock runs faster. A call
-    of which nothing is heard for `silence_s` seconds counts as hung.
-    """
-
-    provider: str
-    name: str
-    tier: str = "1"
-    key_env: str | None = None
-    admin_key_env: str | None = None
-    fixed: bool = False
-    base_url: str | None = None
-    limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    batches: Mapping[str, Any] = field(default_factory=dict)
-    models: Sequence[CloudModel] = ()
-    clock_rate: float = 1.0
-    clock_origin: str = EPOCH
-    silence_s: float = SILENCE_S
-
-    @property
-    def full_name(self) -> str:
-        """How people call it: `anthropic/default`."""
-        return f"{self.provider}/{self.name}"
-
-    @property
-    def queue(self) -> str:
-        """The queue of the worker that serves this account."""
-        return f"openai-{self.name}" if self.provider == "openai" else self.provider
-
-    @property
-    def batch_queue(self) -> str:
-        """The queue in which calls wait to be put into batches."""
-        return of_batches(self.full_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +75,15 @@ class Catalog:
             if account.provider == model.provider
             and (account.provider != "openai" or model in account.models)
         ]
+
+    def check(self) -> None:
+        """Raise ConfigError for limits or terms of an account that cannot be meant."""
+        for account in self.accounts:
+            self.batch_terms(account)
+            self.shared_pool(account)
+            for model in self.models.values():
+                if account in self.accounts_for(model):
+                    self.limits(account, model.group)
 
     def pool(self, account: Account, model: CloudModel) -> PoolSpec:
         """The pool that a model's calls with an account count in."""
@@ -204,20 +142,29 @@ class Catalog:
                 f"{source} has the unknown tier {account.tier!r}",
                 hint=f"known are {', '.join(tiers)}; or give it limits of its own",
             )
-        return limits_of(account.provider, tiers[account.tier].get(group, {}), source)
+        groups = tiers[account.tier]
+        if group not in groups and group != SHARED:
+            raise ConfigError(
+                f"{source}: no limits are known of {group!r} in the tier {account.tier}",
+                hint=f"write them: [account.limits.{group}]",
+            )
+        return limits_of(account.provider, groups.get(group, {}), source)
 
 
 def load_catalog(home: Path | None = None) -> Catalog:
     """Read the shipped tables and the user's. Raises ConfigError, one line naming the entry."""
-    models = [_model(row, "shipped models.toml") for row in toml.shipped("models.toml")["model"]]
+    shipped = toml.shipped("models.toml")["model"]
+    models = [read_model(row, "shipped models.toml") for row in shipped]
     table = toml.own(home, _FILE)
     source = str(home / _FILE) if home else _FILE
     if unknown := set(table) - {"account", "budget", "model"}:
         known = "account, budget, model"
         raise ConfigError(f"{source} has an unknown key {min(unknown)!r}; known: {known}")
-    models += [_model(row, source) for row in toml.rows(table, "model", source)]
+    models += [read_model(row, source) for row in toml.rows(table, "model", source)]
     accounts = [read_account(row, source) for row in toml.rows(table, "account", source)]
     _refuse_twins(accounts, source)
+    for account in accounts:
+        _refuse_unknown_groups(account, [*models, *account.models], source)
     for provider in ("anthropic", "gemini"):
         if not any(account.provider == provider for account in accounts):
             accounts.append(read_account({"provider": provider}, source))
@@ -228,66 +175,18 @@ def load_catalog(home: Path | None = None) -> Catalog:
     return Catalog({model.id: model for model in models}, accounts, tiers, allowances)
 
 
+def _refuse_unknown_groups(account: Account, models: Sequence[CloudModel], source: str) -> None:
+    """Limits of a group that no model is in would limit nothing."""
+    known = {SHARED, *(model.group for model in models if model.provider == account.provider)}
+    if unknown := sorted(set(account.limits) - known):
+        raise ConfigError(
+            f"{source}: account {account.full_name} has limits of {unknown[0]!r}, in which no model"
+            f" is; known: {', '.join(sorted(known))}"
+        )
+
+
 def _refuse_twins(accounts: Sequence[Account], source: str) -> None:
     names = [(account.provider, account.name) for account in accounts]
     for provider, name in names:
         if names.count((provider, name)) > 1:
             raise ConfigError(f"{source}: account {provider}/{name} is there twice")
-
-
-def read_account(row: Mapping[str, Any], source: str) -> Account:
-    """An account as providers.toml writes it. Raises ConfigError, naming `source`."""
-    toml.refuse_unknown(row, _ACCOUNT_KEYS, source, "account")
-    provider = row.get("provider")
-    if provider not in PROVIDERS:
-        raise ConfigError(f"{source}: an account's provider is one of {', '.join(PROVIDERS)}")
-    name = str(row.get("name", "default"))
-    if not _NAME.match(name):
-        raise ConfigError(
-            f"{source}: {name!r} cannot name an account; use letters, digits, dashes, underscores"
-        )
-    if provider == "openai" and not row.get("base_url"):
-        raise ConfigError(f"{source}: account openai/{name} needs a base_url")
-    models = [
-        _model({"group": item.get("id"), **item, "provider": provider}, source)
-        for item in row.get("models", [])
-    ]
-    key_env = row.get("key_env", _KEY_ENV.get(provider))
-    admin = _ADMIN_KEY_ENV.get(provider) if key_env == _KEY_ENV.get(provider) else None
-    return Account(
-        provider=provider,
-        name=name,
-        tier=str(row.get("tier", "1")),
-        key_env=key_env,
-        admin_key_env=row.get("admin_key_env", admin),
-        fixed="tier" in row,
-        base_url=row.get("base_url"),
-        limits=row.get("limits", {}),
-        batches=row.get("batches", {}),
-        models=tuple(models),
-        clock_rate=float(row.get("clock_rate", 1.0)),
-        clock_origin=str(row.get("clock_origin", EPOCH)),
-        silence_s=_silence(row.get("silence_s", SILENCE_S), f"{source}: account {provider}/{name}"),
-    )
-
-
-def _silence(value: Any, source: str) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value <= 86_400:
-        raise ConfigError(f"{source}: silence_s is {value!r} but must be seconds from 0 to 86400")
-    return float(value)
-
-
-def _model(row: Mapping[str, Any], source: str) -> CloudModel:
-    toml.refuse_unknown(row, _MODEL_KEYS, source, "model")
-    try:
-        return CloudModel(
-            id=str(row["id"]),
-            provider=str(row["provider"]),
-            group=str(row["group"]),
-            context=int(row["context"]),
-            max_output=int(row["max_output"]),
-            features=frozenset(row.get("features", ())),
-        )
-    except KeyError as error:
-        raise ConfigError(f"{source}: a model needs {error.args[0]}") from None

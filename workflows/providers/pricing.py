@@ -1,6 +1,6 @@
 """What calls cost, in nano-dollars: a versioned table with effective dates and prompt bands."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -11,6 +11,7 @@ from typing import Any, Final
 from lmx.workflows.errors import ConfigError, NotFound
 from lmx.workflows.money import parse_usd, price
 from lmx.workflows.providers import toml
+from lmx.workflows.providers.catalog import load_catalog
 
 _FILE: Final = "prices.toml"
 #: A call that is queued now may run when another price holds. Later than this it is not looked at.
@@ -124,19 +125,29 @@ class Prices:
 def load_prices(home: Path | None = None) -> Prices:
     """The shipped prices, with those of `home`/prices.toml in place of the same model's.
 
-    Raises ConfigError, naming the file and the row.
+    A model of a server in one's own network costs nothing unless a price says so. Raises
+    ConfigError, naming the file and the row.
     """
     table = toml.shipped(_FILE)
     rows = list(_prices(toml.rows(table, "price", _FILE), _FILE))
     own = toml.own(home, _FILE)
-    if not own:
-        return Prices(table["version"], rows)
     source = str(home / _FILE) if home else _FILE
     own_rows = list(_prices(toml.rows(own, "price", source), source))
     replaced = {row.model for row in own_rows}
+    rows += _free(home, replaced)
+    if not own:
+        return Prices(table["version"], rows)
     kept = [row for row in rows if row.model not in replaced]
     version = f"{table['version']} + {own.get('version', 'unnamed')}"
     return Prices(version, [*kept, *own_rows])
+
+
+def _free(home: Path | None, priced: Collection[str]) -> Iterable[Price]:
+    """Prices of nothing, for what runs on machines of one's own."""
+    for account in load_catalog(home).accounts if home else ():
+        for model in account.models if account.at_home else ():
+            if model.id not in priced:
+                yield Price(model.id, date(2000, 1, 1), inf, 0, 0, 0, 0, 0, Decimal(1))
 
 
 def _prices(rows: Iterable[Mapping[str, Any]], source: str) -> Iterable[Price]:
