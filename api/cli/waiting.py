@@ -46,6 +46,8 @@ def finish(opened: "Session", task_id: int, timeout: float | None, as_json: bool
         write_json(view)
     elif view.state == "succeeded":
         write(answer_of(view))
+        if short := shortcoming_of(view):
+            note(short)
     if view.state != "succeeded":
         raise failure_of_task(view)
 
@@ -114,6 +116,18 @@ def answer_of(view: "TaskView") -> str:
         if isinstance(text, str):
             return text
     return output if isinstance(output, str) else orjson.dumps(output).decode()
+
+
+def shortcoming_of(view: "TaskView") -> str | None:
+    """What a person should know of a model's answer that is not whole."""
+    output = view.output if isinstance(view.output, dict) else {}
+    match output.get("finish_reason"):
+        case "refusal":
+            word = (view.usage or {}).get("stop_reason")
+            return "the model declined to answer" + (f" ({word})" if word else "")
+        case "length":
+            return "the answer is cut short: it has all the tokens that it may; see --max-tokens"
+    return None
 
 
 def failure_of_task(view: "TaskView") -> "LmxError":

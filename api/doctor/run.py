@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from lmx.api.doctor import machine, service
+from lmx.api.doctor import machine, providers, service
 from lmx.api.doctor.check import Check
 from lmx.workflows.config import Settings
 
@@ -18,6 +18,7 @@ def examine(settings: Settings, *, quick: bool = False) -> Iterator[Check]:
         ("disk", machine.check_disk),
         ("database", service.check_database),
         ("models", partial(service.check_models, quick=quick)),
+        ("providers", providers.check_providers),
         ("port", machine.check_port),
         ("processes", service.check_supervisor),
     )

@@ -14,7 +14,7 @@ from lmx.api.rehearsal.work import Recorded, queue_calls, read_records, undone, 
 from lmx.workflows.client import Client
 from lmx.workflows.control import cancel
 from lmx.workflows.database.connect import Database
-from lmx.workflows.errors import BudgetExceeded, LmxError
+from lmx.workflows.errors import BudgetExceeded, ConfigError
 from lmx.workflows.money import format_usd
 
 _LOOK_S: Final = 2.0
@@ -28,12 +28,12 @@ SELECT EXISTS (SELECT FROM lmx.pools p JOIN lmx.workers w ON p.queue = ANY(w.que
 def price(conn: psycopg.Connection[object], scenario: Scenario) -> int:
     """The most that the scenario can cost, in nano-dollars.
 
-    Raises LmxError if no running worker serves one of its models.
+    Raises ConfigError if no running worker serves one of its models.
     """
     for agents in scenario.cloud:
         row = conn.execute(_SERVED, [agents.model]).fetchone()
         if not row or row != (True,):
-            raise LmxError(
+            raise ConfigError(
                 f"no worker serves {agents.model}",
                 hint="set its provider's key and run `lmx up`; see `lmx limits`",
             )

@@ -54,6 +54,23 @@ def test_a_database_that_is_down_fails(
     assert "secret" not in result.out
 
 
+def test_the_providers_files_and_keys_are_looked_at(
+    healthy: Lmx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert findings(healthy)["providers"]["state"] == "warn"
+    monkeypatch.setenv("GEMINI_API_KEY", "sk-marked")
+    found = healthy("doctor", "--json")
+    assert "there are keys for gemini/default" in found.out
+    assert "sk-marked" not in found.out
+    home = Path(healthy.environment["LMX_HOME"])
+    home.mkdir(exist_ok=True)
+    (home / "providers.toml").write_text("[[acount]]")
+    check = findings(healthy)["providers"]
+    assert (check["state"], "unknown key 'acount'" in check["text"]) == ("fail", True)
+
+
 def test_a_taken_port_fails(healthy: Lmx, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("LMX_API_PORT", str(taken.getsockname()[1]))

@@ -78,3 +78,12 @@ def test_waiting_for_a_cancelled_run_is_code_1(lmx: Lmx, hands: Hands) -> None:
     result = lmx("wait", run)
     assert (result.code, result.out) == (1, "")
     assert f"{run} (review) cancelled" in result.err
+
+
+def test_an_answer_that_is_not_whole_says_so_beside_it(lmx: Lmx, hands: Hands) -> None:
+    for reason, said in (("refusal", "declined to answer"), ("length", "is cut short")):
+        task = int(lmx("enqueue", "--function", "call").out)
+        hands.finish(hands.take(), {"text": "It", "finish_reason": reason, "model": "tiny"})
+        result = lmx("wait", task)
+        assert (result.code, result.out) == (0, "It\n")
+        assert said in result.err
