@@ -56,7 +56,7 @@ class PoolNow:
     """A pool as it is now: `pool` has the news in it that no claim has folded in yet.
 
     `now` is the time on the pool's clock, `next_in_s` when (in our seconds) it said that its next
-    call may start, and `waits_for` why not now.
+    call may start, and `waits_for` why not now. `attended`: a worker with its key serves it.
     """
 
     id: int
@@ -74,6 +74,7 @@ class PoolNow:
     waits_for: str | None
     deferred: int
     deferred_for: str | None
+    attended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,27 +146,8 @@ def place_calls(conn: psycopg.Connection[Any], calls: Sequence[Mapping[str, Any]
     return len(cursor.fetchall())
 
 
-_NOW: Final = """
-SELECT p.id, p.name, p.queue, p.provider, p.model_group, p.limits, p.state, p.clock_rate,
-       extract(epoch FROM p.clock_origin)::float8
-           + extract(epoch FROM clock_timestamp() - p.clock_origin)::float8 * p.clock_rate,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(
-                   n.kind, extract(epoch FROM p.clock_origin)::float8
-                       + extract(epoch FROM n.at - p.clock_origin)::float8 * p.clock_rate,
-                   n.task_id, n.data) ORDER BY n.id), '[]')
-        FROM lmx.pool_news n WHERE n.pool_id = p.id),
-       (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready'),
-       (SELECT count(*) FROM lmx.tasks t JOIN lmx.workers w ON w.id = t.worker_id
-        WHERE t.state = 'leased' AND t.pool_id = p.id)
-           + (SELECT count(*) FROM lmx.batches b JOIN lmx.batch_calls m ON m.batch_id = b.id
-              WHERE b.pool_id = p.id AND b.next_at IS NOT NULL AND m.outcome IS NULL),
-       extract(epoch FROM p.next_at - clock_timestamp())::float8, p.waits_for,
-       (SELECT count(*) FROM lmx.calls c JOIN lmx.tasks t ON t.id = c.task_id
-        WHERE c.deferred IS NOT NULL AND c.pool_id = p.id AND t.state = 'scheduled'),
-       (SELECT min(c.deferred) FROM lmx.calls c JOIN lmx.tasks t ON t.id = c.task_id
-        WHERE c.deferred IS NOT NULL AND c.pool_id = p.id AND t.state = 'scheduled')
-FROM lmx.pools p ORDER BY p.name
-"""
+#: What calls wait for whose account has no worker.
+_UNATTENDED: Final = "no worker with its key runs"
 
 
 def close_breaker(conn: psycopg.Connection[Any], name: str) -> None:
@@ -189,7 +171,7 @@ def list_pools(conn: psycopg.Connection[Any]) -> list[PoolView]:
 
 def pools_now(conn: psycopg.Connection[Any]) -> list[PoolNow]:
     """All pools as they are now, by name."""
-    return [_now(*row) for row in conn.execute(_NOW).fetchall()]
+    return [_now(*row) for row in conn.execute(statement("pools_now"), prepare=True).fetchall()]
 
 
 def _now(
@@ -215,7 +197,8 @@ def _now(
 def _view(row: PoolNow) -> PoolView:
     pool, now = row.pool, row.now
     usages = [(limit, limit.meter.usage(pool.state(limit), now)) for limit in pool.limits]
-    waits = row.next_in_s is not None and row.next_in_s > 0 and row.ready > 0
+    unattended = row.ready > 0 and not row.attended
+    waits = not unattended and row.next_in_s is not None and row.next_in_s > 0 and row.ready > 0
     return PoolView(
         id=row.id,
         name=row.name,
@@ -229,7 +212,7 @@ def _view(row: PoolNow) -> PoolView:
         ready=row.ready,
         running=row.running,
         next_in_s=row.next_in_s if waits else None,
-        waits_for=row.waits_for if waits else None,
+        waits_for=_UNATTENDED if unattended else row.waits_for if waits else None,
         deferred=row.deferred,
         deferred_for=row.deferred_for,
         lowered=row.lowered,

@@ -23,7 +23,8 @@ class Candidate(BaseModel):
 
 
 class Decision(BaseModel):
-    """Why a model was chosen. `reason`: submitted, or rerouted when the call had to wait."""
+    """Why a model was chosen. `reason`: submitted, rerouted when the call had to wait, diverted
+    when it had failed with another model."""
 
     at: datetime
     reason: str

@@ -94,7 +94,9 @@ def made(peer: Peer, starts: float) -> list[Operation]:
 
     async def call() -> list[Operation]:
         provider = peer.connect()
-        calls = Calls({"default": provider}, prices, lambda _: place, lambda _: {})
+        calls = Calls(
+            {"default": provider}, prices, lambda _: place, lambda _: {}, lambda *_: False
+        )
         try:
             return await calls(Running().enter(asked))
         finally:

@@ -119,7 +119,11 @@ def test_a_worker_that_stops_leaves_its_batches_to_the_next(
 ) -> None:
     provider.pace_batches(seconds=3600)
     worker = start("anthropic")
-    assert list_workers(client.database)[0].queues == ("anthropic", "anthropic/default:batch")
+    assert list_workers(client.database)[0].queues == (
+        "anthropic",
+        "anthropic/default",
+        "anthropic/default:batch",
+    )
     tasks = queue(client, "anthropic")
     eventually(lambda: list_batches(client.database), "a batch")
     eventually(lambda: list_batches(client.database)[0].state == "processing", "its sending")

@@ -11,7 +11,7 @@ from lmx.workflows.budgets import check_budgets
 from lmx.workflows.control import retry
 from lmx.workflows.operations import Operation, encode
 from lmx.workflows.providers.planning import placed
-from lmx.workflows.routing import rerouting
+from lmx.workflows.routing import moving
 from lmx.workflows.routing.planning import Asked, plan_asked
 from lmx.workflows.routing.rerouting import reroute_due
 from lmx.workflows.sql import statement
@@ -172,13 +172,13 @@ def test_a_move_that_is_on_its_way_hides_the_call_from_claims(
     other = Hands(two.hands.database, "other")
     other.conn.execute("UPDATE lmx.workers SET queues = '{anthropic,gemini}'")
     seen: list[Any] = []
-    record = rerouting.record
+    record = moving.record
 
     def while_moving(*args: Any) -> None:
         seen.append([len(other.claim("anthropic")), len(other.claim("gemini"))])
         record(*args)
 
-    monkeypatch.setattr(rerouting, "record", while_moving)
+    monkeypatch.setattr(moving, "record", while_moving)
     assert two.reroute() == 1
     assert seen == [[0, 0]]
     assert [lease.task_id for lease in other.claim("gemini")] == [task]
@@ -194,7 +194,7 @@ def test_a_move_that_is_cut_off_leaves_everything_as_it_was(
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rerouting, "record", killed)
+    monkeypatch.setattr(moving, "record", killed)
     before = two.conn.execute("SELECT * FROM lmx.tasks, lmx.calls, lmx.budgets").fetchall()
     with pytest.raises(KeyboardInterrupt):
         two.reroute()

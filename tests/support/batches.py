@@ -52,6 +52,8 @@ class Batching:
         assert known is not None
         own = BatchTerms(**{**_as_dict(known), **HASTE, **terms})
         spec = LaneSpec(account.batch_queue, lambda: connect(provider, url, key), own)
+        served = [account.queue, account.full_name, account.batch_queue]
+        self.hands.conn.execute("UPDATE lmx.workers SET queues = %s", [served])
         self.lane = Lane(database, spec, load_prices(), lambda: self.hands.worker)
         self.provider = spec.connect()
         self.client = Client(database)

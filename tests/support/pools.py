@@ -19,6 +19,8 @@ class Pools:
     def __init__(self, database: Database) -> None:
         self.hands = Hands(database)
         self.conn = self.hands.conn
+        queues = ["work", "minds", CLOUD, "faithful/default"]
+        self.conn.execute("UPDATE lmx.workers SET queues = %s", [queues])
         self.waits: list[float] = []
         self.intake = self.another()
 

@@ -30,8 +30,9 @@ class Routes:
         self.serve(*SERVED)
 
     def serve(self, *queues: str) -> None:
-        """The queues that a live worker serves from now on."""
-        self.conn.execute("UPDATE lmx.workers SET queues = %s", [["work", "minds", *queues]])
+        """The queues that a live worker serves from now on, with the keys of their accounts."""
+        served = ["work", "minds", *queues, *(f"{queue}/default" for queue in queues)]
+        self.conn.execute("UPDATE lmx.workers SET queues = %s", [served])
 
     def rules(self, text: str) -> None:
         """Write routes.toml."""

@@ -20,7 +20,8 @@ from lmx.workers.cloud.provider import Piece
 from lmx.workers.cloud.transport import moment
 from lmx.workers.running import Execution
 from lmx.workflows.attachments.parts import sources_of
-from lmx.workflows.errors import DatabaseUnavailable
+from lmx.workflows.errors import DatabaseUnavailable, LmxError
+from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
 from lmx.workflows.partial import Partial
 from lmx.workflows.providers.keys import Key
@@ -69,14 +70,17 @@ class _Ear:
 class Calls:
     """Makes calls with the providers of each account.
 
-    `place` says where a claimed call goes, `load` gives the bytes of files by their hashes; it
-    raises psycopg.Error or DatabaseUnavailable.
+    `place` says where a claimed call goes, `load` gives the bytes of files by their hashes.
+    `divert` records that a call has failed, and for which reason, by putting it elsewhere; false if
+    it has nowhere to go, and then nothing is recorded. Both raise psycopg.Error or
+    DatabaseUnavailable.
     """
 
     providers: Mapping[str, Guarded]
     prices: Prices
     place: Callable[[int], Place]
     load: Callable[[Sequence[str]], Mapping[str, bytes]]
+    divert: Callable[[Operation, str], bool]
 
     async def __call__(self, execution: Execution) -> list[Operation]:
         """Make the call; what the provider refuses becomes part of the outcome."""
@@ -95,7 +99,10 @@ class Calls:
             return outcome.postponed(lease)
         except ProviderError as error:
             log.info("task %s: %s: %s", lease.task_id, error.failure.value, error)
-            return outcome.failed(lease, error, ear.heard_after_s())
+            heard_after_s = ear.heard_after_s()
+            if error.meaning.elsewhere and await self._diverted(lease, error, heard_after_s):
+                return []
+            return outcome.failed(lease, error, heard_after_s)
         return outcome.answered(lease, answer, self._cost(place, answer), ear.heard_after_s())
 
     async def _question(self, call: Mapping[str, Any]) -> Question:
@@ -103,6 +110,15 @@ class Calls:
         hashes = hashes_of(call)
         files = await asyncio.to_thread(self.load, hashes) if hashes else {}
         return Question.read(call, files)
+
+    async def _diverted(self, lease: Lease, error: ProviderError, heard_after_s: float) -> bool:
+        """Whether the call goes elsewhere. If nobody knows, its failure is fenced by its lease."""
+        back = outcome.elsewhere(lease, error, heard_after_s)
+        try:
+            return await asyncio.to_thread(self.divert, back, str(error))
+        except (psycopg.Error, LmxError) as trouble:
+            log.warning("task %s cannot go elsewhere: %s", lease.task_id, trouble)
+            return False
 
     def _cost(self, place: Place, answer: Answer) -> int:
         price = self.prices.find(place.model, answer.tokens.prompt, datetime.now(UTC))

@@ -31,12 +31,14 @@ class Failure(Enum):
 class Meaning:
     """`again`: the task goes back to its queue, and this is no attempt of its own.
 
-    `final`: another attempt would fail alike. `breaker` is the kind that it counts for. `billed`:
-    the provider may have done the work, so the call is charged at what was held for it.
+    `final`: another attempt would fail alike, unless it is made `elsewhere`: with another account
+    or model. `breaker` is the kind that it counts for. `billed`: the provider may have done the
+    work, so the call is charged at what was held for it.
     """
 
     again: bool = False
     final: bool = False
+    elsewhere: bool = False
     breaker: str | None = None
     billed: bool = False
 
@@ -46,12 +48,12 @@ MEANINGS: Final[Mapping[Failure, Meaning]] = {
     Failure.OVERLOADED: Meaning(again=True, breaker="overload"),
     Failure.SERVER: Meaning(breaker="server"),
     Failure.SPEND_CAP: Meaning(again=True, breaker="spend_cap"),
-    Failure.BILLING: Meaning(final=True, breaker="billing"),
-    Failure.CREDENTIALS: Meaning(final=True, breaker="credentials"),
+    Failure.BILLING: Meaning(final=True, elsewhere=True, breaker="billing"),
+    Failure.CREDENTIALS: Meaning(final=True, elsewhere=True, breaker="credentials"),
     Failure.UNREACHABLE: Meaning(again=True, breaker="server"),
     Failure.INVALID: Meaning(final=True),
-    Failure.UNKNOWN_MODEL: Meaning(final=True),
-    Failure.TOO_LONG: Meaning(final=True),
+    Failure.UNKNOWN_MODEL: Meaning(final=True, elsewhere=True),
+    Failure.TOO_LONG: Meaning(final=True, elsewhere=True),
     Failure.REFUSED: Meaning(final=True),
     Failure.MALFORMED: Meaning(billed=True),
     Failure.LOST: Meaning(billed=True, breaker="server"),

@@ -50,18 +50,33 @@ class _Moment:
 
 
 class CloudIntake(Intake):
-    """The intake of a provider's worker. `due_in` is told when a pool will let something start."""
+    """The intake of a provider's worker. `due_in` is told when a pool will let something start.
+
+    `accounts` are those that it has keys of, by name; None: all that the queue has.
+    """
 
     due_in: Callable[[float], None]
 
-    def __init__(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        queue: str,
+        prefetch: int,
+        worker_id: Callable[[], int],
+        accounts: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(queue, prefetch, worker_id)
+        self._accounts = None if accounts is None else list(accounts)
         self.due_in = lambda _: None
         self._places: dict[int, Place] = {}
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Claim what the pools let through now; what must wait stays in the queue."""
-        asked = {"queue": self.queue, "worker": self._worker_id(), "ahead": AHEAD_S / 2}
+        asked = {
+            "queue": self.queue,
+            "accounts": self._accounts,
+            "worker": self._worker_id(),
+            "ahead": AHEAD_S / 2,
+        }
         waiting = conn.execute(statement("lock_pools"), asked, prepare=True).fetchall()
         waits = [row[-1] - AHEAD_S / 2 for row in waiting if row[-1] is not None]
         locked = [row for row in waiting if row[-1] is None]

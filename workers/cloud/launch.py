@@ -67,12 +67,14 @@ def cloud_process(
     catalog = load_catalog(settings.home)
     keys = _keys(settings, accounts)
     providers = {account.name: _connect(account, key) for account, key in keys}
+    served = [account for account, _ in keys]
     with database.connect_hot(application_name="lmx publish") as conn:
-        served = [account for account, _ in keys]
         told = {account.name: _granted(account) for account in served}
         publish(conn, catalog, served, load_prices(settings.home), told)
     lanes = list(_lanes(catalog, keys))
-    return CloudWorker(settings, database, queue, providers, lanes=lanes).process
+    names = [account.full_name for account in served]
+    worker = CloudWorker(settings, database, queue, providers, lanes=lanes, accounts=names)
+    return worker.process
 
 
 def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account, Key]]:
@@ -85,7 +87,19 @@ def _keys(settings: Settings, accounts: Sequence[Account]) -> list[tuple[Account
             missing = error
     if missing is not None and not found:
         raise missing
+    _refuse_twins(found)
     return found
+
+
+def _refuse_twins(keys: Sequence[tuple[Account, Key]]) -> None:
+    """Two accounts with one key are one account to the provider, which counts them together."""
+    for place, (account, key) in enumerate(keys):
+        for other, same in keys[:place]:
+            if key == same and account.queue == other.queue:
+                raise ConfigError(
+                    f"the accounts {other.full_name} and {account.full_name} have the same key",
+                    hint=f"give {account.full_name} a key_env of its own, or take it out",
+                )
 
 
 def _granted(account: Account) -> list[Granted]:

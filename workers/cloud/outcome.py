@@ -97,6 +97,16 @@ def failed(lease: Lease, error: ProviderError, heard_after_s: float) -> list[Ope
     return [*outcome.left(lease), end]
 
 
+def elsewhere(lease: Lease, error: ProviderError, heard_after_s: float) -> Operation:
+    """The call goes back, to be made with another account or model in the same transaction."""
+    back = Operation(
+        "retry", lease.task_id, lease.seq, {"delay": 0.0, "tried": 0}, parent_id=lease.parent_id
+    )
+    back.costs = {ALL_OTHERS: 0} if lease.budgeted else None
+    back.news = _news(error, heard_after_s)
+    return back
+
+
 def postponed(lease: Lease) -> list[Operation]:
     """The call could not be sent for a reason of our own: it goes back, not counted."""
     back = Operation("requeue", lease.task_id, lease.seq, {"lost": False})

@@ -1,7 +1,9 @@
 """Puts a provider's worker together: pools, limited intake, calls on one event loop."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 from lmx.workers.cloud.batches.lane import Lane, LaneSpec
 from lmx.workers.cloud.calls import Calls
@@ -11,6 +13,7 @@ from lmx.workers.cloud.intake import CloudIntake
 from lmx.workers.intake import Intake
 from lmx.workers.process import WorkerProcess
 from lmx.workers.settlement import settle
+from lmx.workflows.accounts import even_out
 from lmx.workflows.attachments.store import load_files
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
@@ -19,6 +22,7 @@ from lmx.workflows.lease import Lease
 from lmx.workflows.names import GENERATE
 from lmx.workflows.operations import Operation
 from lmx.workflows.providers.pricing import load_prices
+from lmx.workflows.routing.diverting import divert
 
 #: Calls that one process has in flight.
 IN_FLIGHT: Final = 64
@@ -27,7 +31,11 @@ _THREADS: Final = 2
 
 
 class CloudWorker:
-    """The parts of a provider's worker that its intake and its calls share."""
+    """The parts of a provider's worker that its intake and its calls share.
+
+    `providers` are those of its accounts, by name. `accounts` are their full names, by which others
+    see whom the worker serves.
+    """
 
     def __init__(
         self,
@@ -37,13 +45,19 @@ class CloudWorker:
         providers: Mapping[str, Guarded],
         in_flight: int = IN_FLIGHT,
         lanes: Sequence[LaneSpec] = (),
+        accounts: Sequence[str] = (),
     ) -> None:
         self._intake: CloudIntake | None = None
-        files = HotPool(database)
+        self._providers = providers
+        pool = HotPool(database)
 
         def load(hashes: Sequence[str]) -> Mapping[str, bytes]:
-            with files.borrow() as conn:
+            with pool.borrow() as conn:
                 return load_files(conn, hashes)
+
+        def elsewhere(back: Operation, because: str) -> bool:
+            with pool.borrow() as conn:
+                return divert(conn, back, because)
 
         self.process = WorkerProcess(
             settings,
@@ -52,10 +66,11 @@ class CloudWorker:
             in_flight,
             detached={GENERATE: lambda lease: self._flights.begin(lease)},
             threads=_THREADS,
-            beside=[spec.queue for spec in lanes],
+            beside=[*accounts, *(spec.queue for spec in lanes)],
             intake=self._make_intake,
+            on_beat=self._beat,
             on_drain=lambda: self._land(settings.shutdown_grace_s),
-            on_stop=files.close,
+            on_stop=pool.close,
         )
         prices = load_prices(settings.home)
         self._lanes = [
@@ -63,7 +78,7 @@ class CloudWorker:
         ]
         for lane in self._lanes:
             lane.start()
-        calls = Calls(providers, prices, lambda task: self._claims.place(task), load)
+        calls = Calls(providers, prices, lambda task: self._claims.place(task), load, elsewhere)
 
         async def close() -> None:
             for provider in providers.values():
@@ -72,6 +87,9 @@ class CloudWorker:
         running = self.process.running
         self._flights = Flights(calls, running, self._settle, self._failed, close)
         self._flights.start()
+
+    def _beat(self, conn: psycopg.Connection[Any]) -> None:
+        even_out(conn)
 
     def _land(self, grace_s: float) -> None:
         for lane in self._lanes:
@@ -84,7 +102,7 @@ class CloudWorker:
         return self._intake
 
     def _make_intake(self, queue: str, prefetch: int, worker_id: Callable[[], int]) -> Intake:
-        intake = CloudIntake(queue, prefetch, worker_id)
+        intake = CloudIntake(queue, prefetch, worker_id, list(self._providers))
         intake.due_in = lambda seconds: self.process.committer.due_in(queue, seconds)
         self._intake = intake
         return intake

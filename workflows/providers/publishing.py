@@ -16,6 +16,7 @@ from lmx.workflows.providers.batching import of_batches
 from lmx.workflows.providers.catalog import Account, Catalog, CloudModel
 from lmx.workflows.providers.granted import Granted, as_granted, by_group
 from lmx.workflows.providers.pricing import Price, Prices
+from lmx.workflows.sql import statement
 
 _PRICE_COLUMNS: Final = (
     "input",
@@ -153,17 +154,12 @@ def pools_of(
 ) -> list[Choice]:
     """The pools in which a model's calls can count, the one that is free soonest first.
 
-    With `batched`, those of its calls that go in batches: none if the model has no batches.
+    Those come last that no worker with the account's key serves now, or whose breaker is open. With
+    `batched`, those of its calls that go in batches: none if the model has no batches.
     """
     group = of_batches(model.group) if batched else model.group
-    rows = conn.execute(
-        "SELECT p.id, p.name, p.provider || '/' || p.account, p.queue,"
-        " (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready') AS ready,"
-        " greatest(0, coalesce(extract(epoch FROM p.next_at - clock_timestamp())::float8, 0))"
-        " FROM lmx.pools p WHERE p.provider = %s AND p.model_group = %s"
-        " ORDER BY ready, 6, p.id",
-        [model.provider, group],
-    )
+    asked = {"provider": model.provider, "group": group}
+    rows = conn.execute(statement("pools_of"), asked, prepare=True)
     return [Choice(*row) for row in rows]
 
 

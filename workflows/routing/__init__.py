@@ -2,5 +2,6 @@
 
 `decide` is a pure function of the call's features, the rules and what is known of the models now;
 `planning` reads the rest and plans the call, `records` writes down what was decided and why, and
-`rerouting` moves calls whose rule does not let them wait.
+`rerouting` moves calls whose rule does not let them wait, and `diverting` those that have failed
+for a reason of their model or account.
 """

@@ -44,6 +44,11 @@ class Option:
     avoid: str | None = None
     refused: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The model and its pool: "claude-haiku-5-5 anthropic/default/haiku"."""
+        return self.model if self.pool is None else f"{self.model} {self.pool}"
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -219,6 +224,8 @@ def _hard(features: Features, option: Option) -> str | None:
         return "the call is private, and this is no local model"
     if option.refused:
         return option.refused
+    if because := features.failed.get(option.place):
+        return f"it has failed: {because}"
     lacks = [need for need in features.needs if need not in option.features]
     if lacks:
         return f"it lacks {', '.join(lacks)}"

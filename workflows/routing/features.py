@@ -49,7 +49,8 @@ class Features:
     and `n_ctx` (the context of a local model) are 0 where the caller does not say. The switches
     tell what a model must be able to do; a `cheap` call may wait for a batch. `budget_usd` is what
     the call may cost at the most, `cost_usd` the least that any model could cost for it at the
-    worst, both in dollars; None where there is no budget, or no such model.
+    worst, both in dollars; None where there is no budget, or no such model. `failed` says where it
+    has failed for good (`Option.place`), and why.
     """
 
     route: str = DEFAULT_ROUTE
@@ -72,6 +73,7 @@ class Features:
     cheap: bool = False
     budget_usd: float | None = None
     cost_usd: float | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -79,8 +81,8 @@ class Features:
         return tuple(name for name in NEEDS if getattr(self, name))
 
     def as_json(self) -> dict[str, Any]:
-        """As a row of lmx.decisions keeps it."""
-        return asdict(self)
+        """As a row of lmx.decisions keeps it; no failures are not worth a word."""
+        return {key: value for key, value in asdict(self).items() if key != "failed" or value}
 
 
 #: The features of models that calls can need.

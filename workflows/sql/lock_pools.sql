@@ -1,13 +1,13 @@
 -- Lock the pools of a queue that may let a call start in `ahead` seconds, in the order of their ids, and
--- leave those alone that another process has locked: it claims from them right now. The clock is asked
--- for once; what the rows lead to is read by the next statement, after the locks. A worker that has
--- been declared dead gets none. Rows back: the pool, the one whose limits it shares, its account, whether
+-- leave those alone that another process has locked: it claims from them right now. Of `accounts` only,
+-- where given: those whose keys the worker has. The clock is asked for once; what the rows lead to is
+-- read by the next statement, after the locks. A worker that has been declared dead gets none. Rows back: the pool, the one whose limits it shares, its account, whether
 -- any allowance is set; for pools that were not locked, in how many seconds they may let a call start.
 WITH clock AS (
     SELECT clock_timestamp() AS now
 ), waiting AS (
     SELECT p.id FROM lmx.pools p
-    WHERE p.queue = %(queue)s
+    WHERE p.queue = %(queue)s AND (%(accounts)s::text[] IS NULL OR p.account = ANY(%(accounts)s))
       AND EXISTS (SELECT FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready')
       AND EXISTS (SELECT FROM lmx.workers w WHERE w.id = %(worker)s AND w.stopped_at IS NULL)
       AND NOT EXISTS (SELECT FROM lmx.queues q WHERE q.name = p.queue AND q.paused)

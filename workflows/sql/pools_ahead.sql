@@ -1,6 +1,6 @@
 -- What waits in each pool before a newcomer, or in the pool `pool` before its call of the rank
 -- `rank`: how many calls, counted up to 10,000, and the costs of the foremost 50; and whether a live
--- worker serves the pool, whose queue is not paused.
+-- worker serves the pool and has the key of its account, and its queue is not paused.
 SELECT p.id, (SELECT coalesce(jsonb_agg(c.costs), '[]') FROM lmx.calls c JOIN (
            SELECT t.id FROM lmx.tasks t
            WHERE t.pool_id = p.id AND t.state = 'ready'
@@ -10,7 +10,6 @@ SELECT p.id, (SELECT coalesce(jsonb_agg(c.costs), '[]') FROM lmx.calls c JOIN (
            SELECT FROM lmx.tasks t
            WHERE t.pool_id = p.id AND t.state = 'ready'
              AND (t.rank < %(rank)s::float8 OR p.id IS DISTINCT FROM %(pool)s::integer) LIMIT 10000) w) AS ahead,
-       EXISTS (SELECT FROM lmx.workers w WHERE w.stopped_at IS NULL AND p.queue = ANY(w.queues)
-                 AND w.expires_at > (SELECT clock_timestamp()))
+-- :include attended
        AND NOT EXISTS (SELECT FROM lmx.queues q WHERE q.name = p.queue AND q.paused) AS attended
 FROM lmx.pools p

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from lmx.workflows.database.connect import Database
 from lmx.workflows.names import GENERATE
 from lmx.workflows.providers.batching import of_batches
+from lmx.workflows.sql import statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Batched:
 @dataclass(frozen=True, slots=True)
 class CallView:
     """A model call. `shortage` stays known after the wait is over. `waits_for` says what a call in
-    the cloud waits for now: a limit or a breaker of its pool, an allowance. `route` is the one that
-    has chosen the model, `why` the reason of its latest decision."""
+    the cloud waits for now: a limit or a breaker of its pool, an allowance, a worker. `route` is
+    the one that has chosen the model, `why` the reason of its latest decision."""
 
     model: str
     shortage: Shortage | None
@@ -48,7 +49,7 @@ class CallView:
 
 
 _CALLS: Final = text(
-    "WITH RECURSIVE tree AS ("
+    "WITH RECURSIVE tree AS ("  # noqa: S608 - the fragment is a constant
     "  SELECT id, root_id FROM lmx.tasks WHERE id = :top"
     "  UNION ALL SELECT c.id, c.root_id FROM tree JOIN lmx.tasks c ON c.parent_id = tree.id"
     "), short AS ("
@@ -57,6 +58,8 @@ _CALLS: Final = text(
     "    AND kind = 'waiting_for_memory' ORDER BY task_id, id DESC"
     ") SELECT t.id, t.input ->> 'model', s.data,"
     "  CASE WHEN t.state = 'scheduled' THEN c.deferred"
+    f"      WHEN t.state = 'ready' AND p.id IS NOT NULL AND NOT {statement('attended')}"
+    "        THEN 'no worker serves ' || p.provider || '/' || p.account || ' now'"
     "       WHEN t.state = 'ready' AND p.next_at > clock_timestamp() THEN p.waits_for END,"
     "  d.route, d.why,"
     "  right(p.model_group, length(:suffix)) = :suffix AND t.finished_at IS NULL,"

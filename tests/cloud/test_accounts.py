@@ -1,0 +1,144 @@
+"""Two accounts of one provider: calls that name a model go where they are answered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lmx.workers.cloud import outcome
+from lmx.workers.cloud.errors import Failure, by_provider
+from lmx.workers.cloud.intake import CloudIntake
+from lmx.workflows.accounts import Twin, even_out, shifts
+from lmx.workflows.client import Client
+from lmx.workflows.database.connect import Database
+from lmx.workflows.providers.catalog import load_catalog
+from lmx.workflows.providers.pricing import load_prices
+from lmx.workflows.providers.publishing import publish
+from lmx.workflows.routing.diverting import divert
+from lmx.workflows.views import model_calls
+from tests.support.routes import Routes
+
+MODEL = "claude-haiku-5-5"
+HOME, WORK = "anthropic/home/haiku", "anthropic/work/haiku"
+ACCOUNTS = """
+[[account]]
+provider = "anthropic"
+name = "home"
+tier = 1
+[[account]]
+provider = "anthropic"
+name = "work"
+tier = 2
+key_env = "WORK_KEY"
+"""
+
+
+@pytest.fixture
+def two(
+    database: Database, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Routes]:
+    """Both accounts, served by one worker."""
+    monkeypatch.setenv("LMX_HOME", str(tmp_path))
+    (tmp_path / "providers.toml").write_text(ACCOUNTS)
+    catalog = load_catalog(tmp_path)
+    two = Routes(database, client, tmp_path)
+    two.conn.execute("DELETE FROM lmx.pools")
+    publish(two.conn, catalog, catalog.accounts, load_prices())
+    serve(two, "home", "work")
+    yield two
+    two.hands.close()
+
+
+def serve(two: Routes, *accounts: str) -> None:
+    queues = ["anthropic", *(f"anthropic/{name}" for name in accounts)]
+    two.conn.execute("UPDATE lmx.workers SET queues = %s", [queues])
+
+
+def ask(two: Routes, count: int = 1, **how: object) -> list[int]:
+    asked = {"prompt": "Count.", "max_tokens": 50, **how}
+    return [two.client.generate(model=MODEL, **asked) for _ in range(count)]  # type: ignore[arg-type]
+
+
+def spread(two: Routes) -> dict[str, int]:
+    """How many calls wait in each pool."""
+    rows = two.conn.execute(
+        "SELECT p.name, count(*) FROM lmx.tasks t JOIN lmx.pools p ON p.id = t.pool_id"
+        " WHERE t.state = 'ready' GROUP BY 1"
+    )
+    return dict(rows.fetchall())
+
+
+def test_a_worker_claims_for_the_accounts_whose_keys_it_has(two: Routes) -> None:
+    ask(two, 4)
+    intake = CloudIntake("anthropic", 8, lambda: two.hands.worker, ["work"])
+    with two.conn.transaction():
+        claimed = intake.claim(two.conn, 8)()
+    assert [intake.place(lease.task_id).pool for lease in claimed] == [WORK, WORK]
+    assert spread(two) == {HOME: 2}
+
+
+def test_a_call_is_put_where_somebody_serves_it_and_no_breaker_is_open(two: Routes) -> None:
+    serve(two, "work")
+    ask(two, 2)
+    assert spread(two) == {WORK: 2}
+    serve(two, "home", "work")
+    two.conn.execute(
+        'UPDATE lmx.pools SET state = \'{"breaker": {"until": 9e9}}\' WHERE name = %s', [HOME]
+    )
+    ask(two, 2)
+    assert spread(two) == {WORK: 4}
+
+
+def test_what_waits_for_nobody_says_so_and_goes_to_the_other_account(two: Routes) -> None:
+    tasks = ask(two, 4)
+    serve(two, "work")
+    stuck = next(task for task in tasks if two.where(task)[1] == HOME)
+    waits = model_calls(two.hands.database, stuck)[stuck].waits_for
+    assert waits == "no worker serves anthropic/home now"
+    assert even_out(two.conn) == 2
+    assert spread(two) == {WORK: 4}
+    assert even_out(two.conn) == 0
+
+
+def test_calls_that_the_other_account_can_never_make_stay(two: Routes) -> None:
+    large = ask(two, 2, prompt="x" * 240_000)
+    ask(two, 2)
+    serve(two, "home")
+    even_out(two.conn)
+    assert sorted(pool for pool in (two.where(task)[1] for task in large) if pool == WORK) == [WORK]
+    assert spread(two) == {HOME: 3, WORK: 1}
+
+
+def test_calls_that_a_route_has_placed_are_left_to_its_rule(two: Routes) -> None:
+    two.rules('[[rule]]\nname="r"\nroute="r"\nmodels=["claude-haiku-5-5"]')
+    for _ in range(2):
+        two.ask()
+    before = spread(two)
+    serve(two, *({"home", "work"} - {name.split("/")[1] for name in before}))
+    assert even_out(two.conn) == 0
+    assert spread(two) == before
+
+
+def test_a_call_whose_key_is_refused_is_made_with_the_other_key(two: Routes) -> None:
+    (task,) = ask(two, budget={"usd": 1_000_000_000})
+    asked = two.where(task)[1]
+    tried = []
+    while True:
+        lease = two.take("anthropic")
+        error = by_provider(Failure.UNKNOWN_MODEL, "404")
+        tried.append(two.where(task)[1])
+        if not divert(two.conn, outcome.elsewhere(lease, error, 0.1), str(error)):
+            break
+    assert tried[:2] == ([HOME, WORK] if asked == HOME else [WORK, HOME])
+    assert len(tried) == lease.max_attempts
+    assert two.hands.value("SELECT data ->> 'because' FROM lmx.events LIMIT 1") == str(error)
+
+
+def test_an_idle_account_takes_half_of_the_longest_line() -> None:
+    idle, busy = Twin(1, "a", "haiku", True, 0), Twin(2, "b", "haiku", True, 9)
+    broken = Twin(3, "c", "haiku", False, 5)
+    other = Twin(4, "d", "opus", True, 7)
+    assert [(s.here, s.there, s.calls) for s in shifts([idle, busy, other])] == [(busy, idle, 4)]
+    assert [(s.here, s.there, s.calls) for s in shifts([busy, broken])] == [(broken, busy, 5)]
+    assert shifts([broken, other]) == []
+    assert shifts([Twin(1, "a", "haiku", True, 0), Twin(2, "b", "haiku", True, 1)]) == []
