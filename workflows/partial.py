@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from lmx.workflows.retries import clean
 
-#: Where a task's progress, and its error, hold what has come of an answer.
-PARTIAL: Final = "partial"
+#: Where a task's progress, and its error, hold what has come of an answer. No keyword of `report`
+#: has such a name.
+PARTIAL: Final = "partial answer"
 #: So many characters of each part are shown while the call runs: its end.
 SHOWN: Final = 2_000
 #: So many characters of each part are kept of a call that has ended: its end, mostly all.

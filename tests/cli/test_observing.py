@@ -3,6 +3,7 @@
 import json
 
 from lmx.workflows.operations import keep
+from lmx.workflows.partial import PARTIAL
 from tests.support.command import Lmx
 from tests.support.hands import Hands
 
@@ -67,8 +68,8 @@ def test_what_comes_of_an_answer_is_shown_and_what_had_come_is_no_result(
     task = hands.submit(role="worker")
     lease = hands.take()
     hands.conn.execute(
-        "UPDATE lmx.tasks SET progress = "
-        """'{"partial": {"attempt": 1, "text": "The [b]tide\\u001b", "text_length": 9000}}'"""
+        "UPDATE lmx.tasks SET progress = %s::jsonb",
+        [json.dumps({PARTIAL: {"text": "The [b]tide\x1b", "text_length": 9000}})],
     )
     assert (
         "answer so far, the last 12 of 9,000 characters:\nThe [b]tide\ufffd\n"
@@ -93,7 +94,7 @@ def test_a_tree_shows_the_last_words_of_each_running_call(lmx: Lmx, hands: Hands
     hands.take()
     hands.conn.execute(
         "UPDATE lmx.tasks SET progress = %s::jsonb WHERE id = %s",
-        [json.dumps({"partial": {"text": "The\ntide", "text_length": 8}}), children[0]],
+        [json.dumps({PARTIAL: {"text": "The\ntide", "text_length": 8}}), children[0]],
     )
     drawn = lmx("show", run).out
     assert f"├── ▶ a call #{children[0]}  running" in drawn

@@ -10,12 +10,14 @@ from lmx.workflows.control.deadlines import expire_deadlines
 from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation, keep
+from lmx.workflows.partial import PARTIAL
 from lmx.workflows.sweep import sweep
 from lmx.workflows.views import TaskView, get_run, get_task, run_events
 from tests.support.hands import Hands
 
 HALF = {"attempt": 1, "text": "The tide", "text_length": 8}
 SHOWN = {"attempt": 1, "text": "The ti", "text_length": 6}
+REPORTED = {"phase": "answering", "partial": 3}
 BROKE = {"kind": "timed_out", "message": "the call hangs"}
 
 
@@ -26,7 +28,7 @@ def lease(hands: Hands) -> Lease:
     lease = hands.take()
     hands.conn.execute(
         "UPDATE lmx.tasks SET progress = %s::jsonb WHERE id = %s",
-        [json.dumps({"phase": "answering", "partial": SHOWN}), lease.task_id],
+        [json.dumps({**REPORTED, PARTIAL: SHOWN}), lease.task_id],
     )
     return lease
 
@@ -45,11 +47,11 @@ def test_it_shows_while_the_call_runs_and_is_gone_with_the_result(
     hands: Hands, lease: Lease
 ) -> None:
     seen = view(hands, lease)
-    assert (seen.partial, seen.progress) == (SHOWN, {"phase": "answering"})
+    assert (seen.partial, seen.progress) == (SHOWN, REPORTED)
     assert hands.finish(lease, {"text": "The tide keeps"})
     seen = view(hands, lease)
-    assert (seen.partial, seen.error, seen.progress) == (None, None, {"phase": "answering"})
-    assert hands.value("SELECT progress ? 'partial' FROM lmx.tasks") is False
+    assert (seen.partial, seen.error, seen.progress) == (None, None, REPORTED)
+    assert hands.value("SELECT progress ? 'partial answer' FROM lmx.tasks") is False
 
 
 def test_it_is_kept_with_the_error_through_attempts_of_which_nothing_comes(

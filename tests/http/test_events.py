@@ -76,7 +76,7 @@ def test_a_stream_tells_what_running_calls_have_written_when_asked(
 ) -> None:
     run_id = hands.submit(role="worker")
     lease = hands.take()
-    write = "UPDATE lmx.tasks SET progress = jsonb_build_object('partial', %s::jsonb)"
+    write = "UPDATE lmx.tasks SET progress = jsonb_build_object('partial answer', %s::jsonb)"
     path, asked = f"/v1/runs/{run_id}/events", {"partial": True}
     with api.stream("GET", path, params=asked, headers=STREAM, timeout=PROMPT) as response:
         events = read(response)

@@ -12,9 +12,9 @@ WITH given AS (
     UPDATE lmx.tasks t
     SET state = coalesce(g.state, 'cancelled'), finished_at = clock_timestamp(), worker_id = NULL,
         lease_seq = t.lease_seq + 1, run_at = NULL, waiting = 0, waiting_for = NULL,
-        attempts = t.attempts + g.tried, progress = t.progress - 'partial',
+        attempts = t.attempts + g.tried, progress = t.progress - 'partial answer',
         error = coalesce(g.error, %(error)s::jsonb) || jsonb_strip_nulls(jsonb_build_object(
-            'partial', coalesce(t.progress -> 'partial', t.error -> 'partial')))
+            'partial answer', coalesce(t.progress -> 'partial answer', t.error -> 'partial answer')))
     FROM given g WHERE t.id = g.id
     RETURNING t.id, t.parent_id, t.budgeted, g.leased
 ), woken AS (

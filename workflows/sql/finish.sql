@@ -5,9 +5,12 @@ WITH ended AS (
     UPDATE lmx.tasks t
     SET state = d.state, finished_at = clock_timestamp(), worker_id = NULL, output = d.output,
         error = coalesce(
-            d.error || jsonb_strip_nulls(jsonb_build_object('partial', t.error -> 'partial')),
-            CASE d.state WHEN 'succeeded' THEN nullif(t.error - 'partial', '{}') ELSE t.error END),
-        progress = CASE d.state WHEN 'succeeded' THEN t.progress - 'partial' ELSE t.progress END,
+            d.error || jsonb_strip_nulls(
+                jsonb_build_object('partial answer', t.error -> 'partial answer')),
+            CASE d.state WHEN 'succeeded' THEN nullif(t.error - 'partial answer', '{}')
+                         ELSE t.error END),
+        progress = CASE d.state WHEN 'succeeded' THEN t.progress - 'partial answer'
+                                ELSE t.progress END,
         usage = coalesce(d.usage, t.usage), run_at = NULL,
         attempts = t.attempts + CASE WHEN d.state = 'failed' THEN 1 ELSE 0 END,
         message = CASE d.state WHEN 'succeeded' THEN NULL ELSE t.message END

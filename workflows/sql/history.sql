@@ -3,7 +3,7 @@
 SELECT 'step' AS kind, task_id, name, NULL::bigint AS child, NULL AS state, output::text, NULL AS error
 FROM lmx.checkpoints WHERE task_id = ANY(%(ids)s::bigint[])
 UNION ALL
-SELECT 'child', parent_id, key, id, state::text, output::text, (error - 'partial')::text
+SELECT 'child', parent_id, key, id, state::text, output::text, (error - 'partial answer')::text
 FROM lmx.tasks WHERE parent_id = ANY(%(ids)s::bigint[])
 UNION ALL
 SELECT 'signal', task_id, name || '#' || seq, NULL, NULL, payload::text, NULL

@@ -4,11 +4,11 @@
 -- that had something to keep.
 UPDATE lmx.tasks t
 SET error = coalesce(t.error, '{}')
-        || jsonb_build_object('partial', coalesce(d.partial, t.progress -> 'partial')),
-    progress = t.progress - 'partial'
+        || jsonb_build_object('partial answer', coalesce(d.partial, t.progress -> 'partial answer')),
+    progress = t.progress - 'partial answer'
 FROM jsonb_to_recordset(%(ops)s::jsonb)
      AS d(op int, id bigint, seq int, partial jsonb, attempts int)
-WHERE t.id = d.id AND coalesce(d.partial, t.progress -> 'partial') IS NOT NULL
+WHERE t.id = d.id AND coalesce(d.partial, t.progress -> 'partial answer') IS NOT NULL
   AND (t.lease_seq = d.seq AND t.state <> 'succeeded'
        OR t.lease_seq = d.seq + 1 AND t.state IN ('failed', 'cancelled')
           AND t.attempts = d.attempts)

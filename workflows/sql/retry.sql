@@ -5,7 +5,7 @@ SET state = CASE WHEN d.delay > 0 THEN 'scheduled' ELSE 'ready' END::lmx.task_st
     run_at = CASE WHEN d.delay > 0 THEN clock_timestamp() + make_interval(secs => d.delay) END,
     worker_id = NULL, deliveries = 0, attempts = least(t.attempts + coalesce(d.tried, 1), 32767),
     error = coalesce(d.error || jsonb_strip_nulls(
-                         jsonb_build_object('partial', t.error -> 'partial')), t.error),
+                         jsonb_build_object('partial answer', t.error -> 'partial answer')), t.error),
     usage = coalesce(d.usage, t.usage),
     message = coalesce(decode(d.message, 'base64'), t.message)
 FROM jsonb_to_recordset(%(ops)s::jsonb)
