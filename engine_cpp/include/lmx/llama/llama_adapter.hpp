@@ -1,43 +1,24 @@
-// The boundary to libllama: devices, models and contexts as owned handles, and the exact bytes of
-// each. Its source is the only one that names symbols which llama.h does not declare; they are
-// pinned to one version, which is checked at start.
+// The boundary to libllama: models and contexts as owned handles, and the exact bytes of each. Its
+// source and that of layers.hpp alone name symbols which llama.h does not declare; they are pinned
+// to one version, which is checked at start.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "llama.h"
 #include "lmx/base/bytes.hpp"
+#include "lmx/llama/devices.hpp"
 #include "lmx/text/grammar.hpp"
 
 namespace lmx {
 
 // Throws Error when the libllama found at run time is not the one this was built for.
 void self_check();
-
-// One device that an engine runs on.
-struct Device {
-  ggml_backend_dev_t handle = nullptr;
-  std::string name;  // "cpu", "cuda:0"
-  bool is_cpu = true;
-
-  Bytes total() const;
-  Bytes free() const;
-  std::string description() const;  // "NVIDIA GeForce RTX 3070"
-  std::string pci_bus_id() const;   // "0000:01:00.0", or empty
-
-  // What the driver says is in use, by everybody; none on a CPU.
-  std::optional<Bytes> in_use() const;
-};
-
-// "cpu", "auto" (the first GPU, or the CPU) or a name such as "cuda:0". Throws InvalidRequest,
-// naming the devices there are.
-Device resolve_device(const std::string& wanted);
 
 struct ModelDeleter {
   void operator()(llama_model* model) const { llama_model_free(model); }

@@ -50,6 +50,8 @@ struct Slot {
   // Chosen or given, and not in the cache yet.
   std::uint32_t behind() const { return generation->size() - n_past; }
   bool streaming() const { return generation->produced() > 0 && behind() == 1; }
+  // Not while its reader has yet to take what there is.
+  bool may_decode() const { return running() && !generation->request->throttled(); }
 
   std::unique_ptr<Generation> generation;
   std::vector<llama_token> tokens;  // while parked
