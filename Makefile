@@ -61,6 +61,7 @@ lint: .venv types imports ## Style, types, import contracts, C++ format
 types: .venv
 	$(BIN)/mypy -p lmx.workflows -p lmx.workers -p lmx.api
 	$(BIN)/mypy tools
+	$(BIN)/mypy engine_cpp/python/lmx/engine
 
 imports: .venv
 	$(BIN)/lint-imports

@@ -182,7 +182,10 @@ void bind_engine(nb::module_& module) {
             }
             return std::make_tuple(to_list(projection.ledger), projection.queued, projection.asked);
           },
-          "jobs"_a, "What is booked now; the answers for the queue; the answers for these jobs.")
+          "jobs"_a,
+          nb::sig("def project(self, jobs: collections.abc.Sequence[Job]) -> "
+                  "tuple[list[dict[str, object]], list[Decision], list[Decision]]"),
+          "What is booked now; the answers for the queue; the answers for these jobs.")
       .def("estimate", &Engine::estimate, "model"_a, "context"_a, release)
       .def("inspect", &Engine::inspect, "model"_a, release)
       .def("forget", &Engine::forget, "session"_a)

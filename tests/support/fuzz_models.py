@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from lmx.engine import Engine, EngineError, Sampling, _core
-from lmx.engine.files import context_spec, describe
+from lmx.engine.estimates import context_spec
+from lmx.engine.probe import describe
 from tests.support.tiny import GENERATORS, tiny_model
 
 _TIME_S: Final = 30

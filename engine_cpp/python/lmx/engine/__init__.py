@@ -21,15 +21,8 @@ from lmx.engine.errors import (
     OutOfMemory,
     PromptTooLong,
 )
-from lmx.engine.files import (
-    Estimate,
-    ModelInfo,
-    estimate,
-    file_sha256,
-    inspect_model,
-    measure,
-    quantize,
-)
+from lmx.engine.estimates import Estimate, estimate, measure
+from lmx.engine.files import ModelInfo, file_sha256, inspect_model, quantize
 from lmx.engine.forms import check_request
 from lmx.engine.planning import (
     Fit,

@@ -422,7 +422,9 @@ class Engine:
         may_widen: bool = False,
     ) -> Request: ...
     def job(self, id: str, model: str, context: ContextSpec, aged: bool) -> Job: ...
-    def project(self, jobs: Sequence[Job]) -> tuple[list, list[Decision], list[Decision]]:
+    def project(
+        self, jobs: Sequence[Job]
+    ) -> tuple[list[dict[str, object]], list[Decision], list[Decision]]:
         """
         What is booked now; the answers for the queue; the answers for these jobs.
         """

@@ -15,20 +15,14 @@ from typing import Any
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
+from lmx.engine.devices import cpu_count
 from lmx.engine.errors import NoRoom
-from lmx.engine.files import (
-    StrPath,
-    context_spec,
-    cpu_count,
-    estimate,
-    file_sha256,
-    inspect_model,
-)
+from lmx.engine.estimates import N_UBATCH, context_spec, estimate
+from lmx.engine.files import StrPath, file_sha256, inspect_model
 
 LARGEST = 16  # sequences decoded together
 STEPS = 4  # tokens of each
 N_CTX = 512
-N_UBATCH = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The device an engine would run on, and its memory."""
+"""The device an engine would run on, its memory, and the cores beside it."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from lmx.engine import _core
@@ -28,3 +29,10 @@ def device_info(device: str = "auto") -> DeviceInfo:
     total, free = _core.device_memory(name)
     description, pci_bus_id = _core.device_identity(name)
     return DeviceInfo(name, total, free, description, pci_bus_id or None)
+
+
+def cpu_count() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

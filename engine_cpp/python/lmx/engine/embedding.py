@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from lmx.engine import _core
+from lmx.engine._log import forward_logs
 from lmx.engine.errors import InvalidRequest
-from lmx.engine.files import ModelInfo
+from lmx.engine.estimates import context_spec
+from lmx.engine.files import ModelInfo, StrPath, inspect_model
 from lmx.engine.prompts import encodable
+from lmx.engine.sampling import Sampling
 
 Pooling = Literal["mean", "cls", "last"]
 
@@ -72,7 +75,51 @@ class EmbeddingRequest:
             request.cancel()
 
 
-def check_texts(texts: Sequence[str]) -> list[str]:
+def submit_texts(
+    core: _core.Engine,
+    model: StrPath,
+    texts: Sequence[str],
+    *,
+    normalize: bool,
+    pooling: str | None,
+    n_ctx: int | None,
+    truncate: bool,
+    deadline_s: float | None,
+) -> EmbeddingRequest:
+    """Queues a request for each text: see ``Engine.submit_embedding``."""
+    info = inspect_model(model)
+    checked = _check_texts(texts)
+    length = n_ctx or min(DEFAULT_N_CTX, info.n_ctx_train or DEFAULT_N_CTX)
+    spec = context_spec(length, 1, "f16", length, "auto", pooling_of(info, pooling))
+    requests: list[_core.Request] = []
+    try:
+        for text in checked:
+            request = core.submit(
+                info.path,
+                text,
+                max_tokens=1,
+                context=spec,
+                sampling=Sampling(seed=0).to_core(),
+                stops=[],
+                deadline_s=deadline_s,
+                constraint=None,
+                preserved=[],
+                logprobs=None,
+                session="",
+                mode="throughput",
+                max_unread=1,
+                exact_batch=1,
+                truncate=truncate,
+            )
+            requests.append(request)
+    except BaseException:
+        EmbeddingRequest(requests, normalize=normalize).cancel()
+        raise
+    forward_logs()
+    return EmbeddingRequest(requests, normalize=normalize)
+
+
+def _check_texts(texts: Sequence[str]) -> list[str]:
     """Raises InvalidRequest, naming the text."""
     if isinstance(texts, str | bytes) or not 0 < len(texts) <= MAX_TEXTS:
         raise InvalidRequest(f"texts must be a list of 1 to {MAX_TEXTS} texts")

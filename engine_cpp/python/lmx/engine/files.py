@@ -1,4 +1,4 @@
-"""Model files: what they are, what they need, and which are refused.
+"""Model files: what they are, and which are refused.
 
 A file from a download may be truncated, damaged or hostile, and llama.cpp aborts the process on
 some of those. So a file is first opened by a child process, once for each version of the file, and
@@ -13,12 +13,13 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
-from lmx.engine.errors import ModelFileError, OutOfMemory
+from lmx.engine.devices import cpu_count
+from lmx.engine.errors import ModelFileError
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -58,17 +59,6 @@ class ModelInfo:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Bytes on the device for one context of a model; ``host_bytes`` are in RAM beside a GPU."""
-
-    weights_bytes: int
-    kv_bytes: int
-    compute_bytes: int
-    total_bytes: int
-    host_bytes: int = 0
-
-
 _known: dict[_Identity, ModelInfo | str] = {}
 _good: dict[_Content, ModelInfo] = {}
 _known_lock = threading.Lock()
@@ -95,55 +85,6 @@ def inspect_model(path: StrPath, *, sha256: bool = False) -> ModelInfo:
     return replace(known, sha256=file_sha256(resolved)) if sha256 else known
 
 
-def estimate(
-    path: StrPath,
-    n_ctx: int = 2048,
-    n_seq: int = 1,
-    kv_type: str = "f16",
-    *,
-    n_ubatch: int = 512,
-    flash_attn: str = "auto",
-    device: str = "auto",
-    pooling: str = "",
-) -> Estimate:
-    """The exact bytes that ``n_seq`` sequences of ``n_ctx`` tokens need, with nothing loaded.
-
-    With ``pooling`` ("mean", "cls", "last") those of a context that makes vectors of texts, as it
-    always is for a model that does not generate.
-
-    Raises ModelFileError or InvalidRequest.
-    """
-    info = inspect_model(path)
-    if not info.generates and not pooling:
-        pooling = info.pooling if info.pooling not in ("", "rank") else "mean"
-    spec = context_spec(n_ctx, n_seq, kv_type, n_ubatch, flash_attn, pooling)
-    footprint = _core.estimate(info.path, spec, device)
-    forward_logs()
-    return to_estimate(footprint)
-
-
-def measure(
-    path: StrPath,
-    n_ctx: int = 2048,
-    n_seq: int = 1,
-    kv_type: str = "f16",
-    *,
-    n_ubatch: int = 512,
-    flash_attn: str = "auto",
-    device: str = "auto",
-) -> Estimate:
-    """What `estimate` foretells, measured: loads the model, decodes a largest batch, frees it all.
-
-    No ledger knows of it, so there must be room. Raises as `estimate` does, or EngineError when
-    an allocation failed.
-    """
-    info = inspect_model(path)
-    spec = context_spec(n_ctx, n_seq, kv_type, n_ubatch, flash_attn)
-    footprint = _core.measure(info.path, spec, device)
-    forward_logs()
-    return to_estimate(footprint)
-
-
 def quantize(source: StrPath, target: StrPath, format: str, *, threads: int | None = None) -> Path:
     """Writes ``source`` with its weights in another ``format`` ("Q8_0", "Q4_K_M", "F16", ...).
 
@@ -155,29 +96,6 @@ def quantize(source: StrPath, target: StrPath, format: str, *, threads: int | No
     _core.quantize(info.path, str(out), format, threads or cpu_count())
     forward_logs()
     return out
-
-
-def context_spec(
-    n_ctx: int, n_seq: int, kv_type: str, n_ubatch: int, flash_attn: str, pooling: str = ""
-) -> _core.ContextSpec:
-    """The compiled part's form; numbers that it cannot hold become ones that it refuses."""
-
-    def held(number: int) -> int:
-        return min(max(number, 0), 2**32 - 1)
-
-    return _core.ContextSpec(held(n_ctx), held(n_seq), kv_type, held(n_ubatch), flash_attn, pooling)
-
-
-def to_estimate(footprint: _core.Footprint) -> Estimate:
-    total = footprint.weights + footprint.kv + footprint.compute
-    return Estimate(footprint.weights, footprint.kv, footprint.compute, total, footprint.host)
-
-
-def cpu_count() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def file_sha256(path: StrPath) -> str:
@@ -276,40 +194,3 @@ def _probe(path: str) -> ModelInfo | str:
     if "error" in answer:
         return str(answer["error"])
     return ModelInfo(**answer)
-
-
-def describe(path: str) -> dict[str, object]:
-    """What the child process answers: the fields of ModelInfo, or an error."""
-    try:
-        info = _core.inspect(path)
-    except ModelFileError as error:
-        return {"error": _printable(str(error))}
-    except OutOfMemory:  # says nothing about the file
-        raise
-    except Exception as error:
-        return {"error": _printable(f"{path}: cannot be used: {error}")}
-    return asdict(
-        ModelInfo(
-            path=info.path,
-            size_bytes=info.size_bytes,
-            arch=_printable(info.arch),
-            name=_printable(info.name),
-            quantization=info.quantization,
-            n_params=info.n_params,
-            n_layers=info.n_layers,
-            n_ctx_train=info.n_ctx_train,
-            n_vocab=info.n_vocab,
-            chat_template=info.chat_template,
-            bos=info.bos,
-            eos=info.eos,
-            adds_bos=info.adds_bos,
-            generates=info.generates,
-            pooling=info.pooling,
-            n_embd=info.n_embd,
-        )
-    )
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what a file says must not steer the terminal that shows it."""
-    return "".join(char if char.isprintable() else "?" for char in text)

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, cast
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
 from lmx.engine.errors import EngineError, InvalidRequest
-from lmx.engine.files import StrPath, estimate, inspect_model
+from lmx.engine.estimates import estimate
+from lmx.engine.files import StrPath, inspect_model
 from lmx.engine.views import LedgerEntry
 
 MAX_SLOTS = 64
