@@ -9,6 +9,7 @@ from lmx.engine import Engine, EngineError, device_info
 from lmx.workers.gpu.device import DeviceRow
 from lmx.workers.gpu.embed import Embed
 from lmx.workers.gpu.generate import Generate
+from lmx.workers.gpu.heap import give_back_large_blocks
 from lmx.workers.gpu.intake import GpuIntake
 from lmx.workers.gpu.models import LocalModels
 from lmx.workers.gpu.nvml import Nvml
@@ -97,6 +98,7 @@ def gpu_process(settings: Settings, database: Database, slots: int) -> WorkerPro
 
     Raises ConfigError for a device that is not there.
     """
+    give_back_large_blocks()
     return GpuWorker(settings, database, slots).process
 
 
