@@ -13,7 +13,7 @@ from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from lmx.workflows.providers.catalog import load_catalog
 from lmx.workflows.providers.pricing import load_prices
-from lmx.workflows.providers.publishing import publish
+from lmx.workflows.providers.publishing import publish, try_keys_again
 from lmx.workflows.routing.diverting import divert
 from lmx.workflows.views import model_calls
 from tests.support.routes import Routes
@@ -119,7 +119,9 @@ def test_calls_that_a_route_has_placed_are_left_to_its_rule(two: Routes) -> None
     assert spread(two) == before
 
 
-def test_a_call_whose_key_is_refused_is_made_with_the_other_key(two: Routes) -> None:
+def test_a_call_that_an_account_does_not_know_is_made_with_the_other_while_it_has_attempts(
+    two: Routes,
+) -> None:
     (task,) = ask(two, budget={"usd": 1_000_000_000})
     asked = two.where(task)[1]
     tried = []
@@ -132,6 +134,25 @@ def test_a_call_whose_key_is_refused_is_made_with_the_other_key(two: Routes) -> 
     assert tried[:2] == ([HOME, WORK] if asked == HOME else [WORK, HOME])
     assert len(tried) == lease.max_attempts
     assert two.hands.value("SELECT data ->> 'because' FROM lmx.events LIMIT 1") == str(error)
+
+
+def test_a_refused_key_is_no_attempt_and_the_call_does_not_come_back_to_it(two: Routes) -> None:
+    ask(two)
+    for goes in (True, False):
+        lease = two.take("anthropic")
+        error = by_provider(Failure.CREDENTIALS, "401")
+        assert divert(two.conn, outcome.elsewhere(lease, error, 0.1), str(error)) == goes
+    assert lease.attempts == 0
+
+
+def test_a_breaker_that_is_about_to_open_counts_and_a_new_start_tries_the_key(two: Routes) -> None:
+    two.break_(HOME, "credentials")
+    ask(two, 2)
+    assert spread(two) == {WORK: 2}
+    (account,) = [one for one in load_catalog(two.home).accounts if one.name == "home"]
+    try_keys_again(two.conn, account)
+    ask(two, 2)
+    assert spread(two) == {WORK: 2, HOME: 2}
 
 
 def test_an_idle_account_takes_half_of_the_longest_line() -> None:

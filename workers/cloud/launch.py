@@ -22,7 +22,7 @@ from lmx.workflows.providers.catalog import Account, Catalog, load_catalog
 from lmx.workflows.providers.granted import Granted
 from lmx.workflows.providers.keys import Key, find_admin_key, read_key
 from lmx.workflows.providers.pricing import load_prices
-from lmx.workflows.providers.publishing import publish
+from lmx.workflows.providers.publishing import publish, try_keys_again
 
 log = logging.getLogger("lmx.cloud")
 
@@ -71,6 +71,8 @@ def cloud_process(
     with database.connect_hot(application_name="lmx publish") as conn:
         told = {account.name: _granted(account) for account in served}
         publish(conn, catalog, served, load_prices(settings.home), told)
+        for account in served:
+            try_keys_again(conn, account)
     lanes = list(_lanes(catalog, keys))
     names = [account.full_name for account in served]
     worker = CloudWorker(settings, database, queue, providers, lanes=lanes, accounts=names)

@@ -86,6 +86,25 @@ def publish(
                     _put_model(conn, model, prices)
 
 
+def try_keys_again(conn: psycopg.Connection[Any], account: Account) -> None:
+    """Close the breakers that a refused key has opened: a worker that starts may have another."""
+    mine = [account.provider, account.name]
+    with conn.transaction():
+        _lock_pools(conn, account)
+        conn.execute(
+            "UPDATE lmx.pools SET state = state - 'breaker', next_at = NULL, waits_for = NULL"
+            " WHERE provider = %s AND account = %s"
+            " AND state #>> '{breaker,kind}' = 'credentials'",
+            mine,
+        )
+        conn.execute(
+            "DELETE FROM lmx.pool_news n USING lmx.pools p WHERE p.id = n.pool_id"
+            " AND p.provider = %s AND p.account = %s"
+            " AND n.kind = 'failed' AND n.data ->> 'kind' = 'credentials'",
+            mine,
+        )
+
+
 def _lock_pools(conn: psycopg.Connection[Any], account: Account) -> None:
     """Lock an account's pools in the order of the claims."""
     conn.execute(

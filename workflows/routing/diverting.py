@@ -78,14 +78,18 @@ def _to_the_next(conn: Connection, call: Waiting, back: Operation, because: str)
 
 
 def _to_another_account(conn: Connection, call: Waiting, back: Operation, because: str) -> bool:
-    """Put the call into the pool of another account of its model, which counts as an attempt."""
-    asked = {"task": call.task_id, "pool": call.pool_id}
+    """Put the call into the pool of another account of its model.
+
+    That is an attempt, unless a breaker keeps the call from coming back.
+    """
+    counts = not any(one["kind"] == "failed" for one in back.news or ())
+    asked = {"task": call.task_id, "pool": call.pool_id, "counts": counts}
     row = conn.execute(statement("other_account"), asked, prepare=True).fetchone()
     if row is None:
         return False
     there, from_name, to_name = row
     with conn.transaction():
-        (applied,) = apply(conn, [replace(back, fields={**back.fields, "tried": 1})])
+        (applied,) = apply(conn, [replace(back, fields={**back.fields, "tried": int(counts)})])
         if not applied.accepted:
             return True
         if call.pool_id is None or not change_account(conn, call.pool_id, there, task=call.task_id):
