@@ -21,7 +21,7 @@ def read_allowance(row: Mapping[str, Any], accounts: Collection[str], source: st
     if len(named) != 1:
         raise ConfigError(f"{source}: a budget has one amount: {', '.join(UNITS)}")
     options = {key: str(row[key]) for key in _OPTIONS if key in row}
-    if "account" in row and row["account"] not in accounts:
+    if "account" in row and str(row["account"]) not in accounts:
         known = ", ".join(sorted(accounts))
         raise ConfigError(
             f"{source}: a budget is for no account, {row['account']!r}; known: {known}"

@@ -32,7 +32,7 @@ _ACCOUNT: Final[Mapping[str, toml.Kind]] = {
     "batches": toml.Kind.TABLE,
     "models": toml.Kind.ROWS,
     "clock_rate": toml.Kind.NUMBER,
-    "clock_origin": toml.Kind.TEXT,
+    "clock_origin": toml.Kind.TIME,
     "silence_s": toml.Kind.ANY,
 }
 _MODEL: Final[Mapping[str, toml.Kind]] = {

@@ -165,7 +165,7 @@ def _price(row: Mapping[str, Any]) -> Price:
     since, up_to = row["since"], row.get("up_to", inf)
     if not isinstance(since, date) or isinstance(since, datetime):
         raise ValueError("since must be a date such as 2026-01-31")
-    if not isinstance(up_to, int | float) or up_to <= 0:
+    if not isinstance(up_to, int | float) or not up_to > 0:
         raise ValueError("up_to must be a number of tokens above 0")
 
     def nano(key: str, otherwise: str) -> int:

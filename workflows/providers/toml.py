@@ -2,8 +2,10 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import Enum
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -61,6 +63,7 @@ class Kind(Enum):
     URL = "an address such as http://127.0.0.1:11434/v1"
     NUMBER = "a number above 0"
     COUNT = "a whole number above 0"
+    TIME = "a time such as 2026-01-31T12:00:00Z"
     TEXTS = "a list of texts"
     TABLE = "a table"
     TABLES = "a table of tables"
@@ -87,13 +90,21 @@ def _url(value: Any) -> bool:
         return False
 
 
+def _time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
 _FITS: Final[Mapping[Kind, Callable[[Any], bool]]] = {
     Kind.ANY: lambda _: True,
     Kind.TEXT: _text,
     Kind.WORD: lambda value: _text(value) or _count(value),
     Kind.URL: _url,
-    Kind.NUMBER: lambda value: _count(value) or (isinstance(value, float) and value > 0),
+    Kind.NUMBER: lambda value: _count(value) or (isinstance(value, float) and 0 < value < inf),
     Kind.COUNT: _count,
+    Kind.TIME: _time,
     Kind.TEXTS: lambda value: isinstance(value, list) and all(map(_text, value)),
     Kind.TABLE: lambda value: isinstance(value, dict),
     Kind.TABLES: lambda value: (

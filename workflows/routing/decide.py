@@ -92,7 +92,8 @@ class NobodyCan(Refused):
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
-        reasons = "; ".join(f"{one.model}: {one.reason}" for one in decision.candidates)
+        each = (f"{one.model}: {one.reason}" for one in decision.candidates)
+        reasons = "; ".join(dict.fromkeys(each))  # one for all accounts, where they agree
         super().__init__(
             f"no model can take this call by the rule {decision.rule!r}: {reasons}",
             hint="`lmx route explain` shows all candidates",
