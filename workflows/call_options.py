@@ -53,6 +53,8 @@ _OTHERS: Final = (
 #: Texts that a repetition is never carried across, and the bytes of each.
 _MOST_BREAKERS: Final = 32
 _LONGEST_BREAKER: Final = 40
+#: Digits of a token's id.
+_LONGEST_ID: Final = 10
 #: Tokens of thinking; less is no budget for any provider.
 _LEAST_THINKING: Final = 128
 #: The options of a call beside its model, its text and max_tokens.
@@ -83,6 +85,10 @@ def check_call(
 ) -> CheckedCall:
     """Check what can be checked without a model. Raises InvalidInput."""
     call = _check(prompt, messages, max_tokens, sampling)
+    try:
+        bytes_of(call)
+    except UnicodeEncodeError:
+        raise InvalidInput("the call has half of a surrogate pair, which is no character") from None
     if "session" in call:
         call["session"] = session_name(call["session"], run)
     return call
@@ -115,8 +121,12 @@ def _check(
 ) -> CheckedCall:
     if (prompt is None) == (messages is None):
         raise InvalidInput("a model call takes either a prompt or messages")
+    if prompt is not None and not isinstance(prompt, str):
+        raise InvalidInput(f"the prompt must be a text, not {type(prompt).__name__}")
     if prompt is not None and not prompt.strip():
         raise InvalidInput("the prompt is empty")
+    if messages is not None and not _is_conversation(messages):
+        raise InvalidInput("messages must be a list of at least one message with role and content")
     if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
         raise InvalidInput(
             f"max_tokens is {max_tokens!r}", hint="it must be a whole number above 0"
@@ -134,6 +144,12 @@ def _check(
     files: dict[str, File] = {}
     turns = [check_message(message, files) for message in messages or ()]
     return CheckedCall({"messages": turns, **given}, files)
+
+
+def _is_conversation(messages: object) -> bool:
+    if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
+        return False
+    return all(isinstance(message, Mapping) for message in messages)
 
 
 def _check_option(name: str, value: Any) -> None:
@@ -169,7 +185,7 @@ def _check_form(call: dict[str, Any]) -> None:
             raise InvalidInput(f"json_schema cannot be written as JSON: {error}") from None
     forms = [name for name in ("grammar", "json_schema") if name in call]
     for name in forms:
-        if not isinstance(call[name], str) or len(call[name].encode()) > MAX_FORM:
+        if not isinstance(call[name], str) or len(call[name].encode(errors="replace")) > MAX_FORM:
             raise InvalidInput(f"{name} must be a text of at most {MAX_FORM} bytes")
     if len(forms) > 1:
         raise InvalidInput("a model call takes either a grammar or a json_schema")
@@ -231,4 +247,5 @@ def _check_breakers(texts: Sequence[str]) -> None:
 def _is_bias(entry: tuple[Any, Any]) -> bool:
     token, value = entry
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and str(token).isascii() and str(token).isdigit()
+    known = str(token).isascii() and str(token).isdigit() and len(str(token)) <= _LONGEST_ID
+    return number and math.isfinite(value) and known

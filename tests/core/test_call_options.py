@@ -31,6 +31,8 @@ def checked(**options: Any) -> dict[str, Any]:
         ({"mode": "fast"}, "mode is 'fast'; it must be one of throughput, deterministic"),
         ({"logit_bias": {"x": 1}}, "logit_bias must be"),
         ({"logit_bias": {"1": float("nan")}}, "logit_bias must be"),
+        ({"logit_bias": {"9" * 5000: 1}}, "logit_bias must be"),
+        ({"grammar": "\ud800"}, "half of a surrogate pair"),
     ],
 )
 def test_what_no_worker_would_take_is_refused_in_one_line(
@@ -39,6 +41,23 @@ def test_what_no_worker_would_take_is_refused_in_one_line(
     with pytest.raises(InvalidInput, match=complaint) as refusal:
         checked(**options)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "messages", "complaint"),
+    [
+        ("", None, "the prompt is empty"),
+        (b"Hi", None, "must be a text, not bytes"),
+        ("a\ud800b", None, "half of a surrogate pair"),
+        (None, [], "a list of at least one message"),
+        (None, "Hi", "a list of at least one message"),
+        (None, [5], "a list of at least one message"),
+        (None, [{"role": "user", "content": "\ud800"}], "half of a surrogate pair"),
+    ],
+)
+def test_what_is_no_text_is_refused(prompt: Any, messages: Any, complaint: str) -> None:
+    with pytest.raises(InvalidInput, match=complaint):
+        check_call(prompt, messages, 4, {})
 
 
 def test_one_text_is_a_list_of_one() -> None:

@@ -114,6 +114,7 @@ ABSURD: dict[str, tuple[dict[str, Any], type[EngineError], str]] = {
     "a seed beyond 32 bits": ({"sampling": Sampling(seed=2**32)}, InvalidRequest, "seed is"),
     "top_k below zero": ({"sampling": Sampling(top_k=-1)}, InvalidRequest, "top_k"),
     "bytes for a prompt": ({"prompt": b"\xff"}, InvalidRequest, "bytes was given where a text"),
+    "a number for messages": ({"prompt": None, "messages": 5}, InvalidRequest, "messages is empty"),
     "a number as a stop": ({"stop": [5]}, InvalidRequest, "int was given where a text"),
     "a surrogate as a role": (
         {"prompt": None, "messages": [{"role": "us\ud800er", "content": "x"}]},

@@ -76,7 +76,7 @@ def conversation(
 
 
 def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    if isinstance(messages, str | bytes | Mapping) or not messages:
+    if isinstance(messages, str | bytes) or not isinstance(messages, Sequence) or not messages:
         raise InvalidRequest("messages is empty; give at least one message")
     plain: list[dict[str, Any]] = []
     names: dict[str, str] = {}
