@@ -19,20 +19,6 @@ WITH ended AS (
               usage jsonb)
     WHERE t.id = d.id AND t.lease_seq = d.seq AND t.worker_id IS NOT NULL
     RETURNING d.op, t.parent_id
-), woken AS (
-    UPDATE lmx.tasks p
-    SET waiting = greatest(p.waiting - e.n, 0),
-        state = CASE WHEN p.waiting <= e.n THEN 'ready' ELSE 'parked' END::lmx.task_state,
-        run_at = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.run_at END,
-        waiting_for = CASE WHEN p.waiting <= e.n THEN NULL ELSE p.waiting_for END,
-        rank = CASE WHEN p.waiting <= e.n
-                    THEN (SELECT q.vtime FROM lmx.queues q WHERE q.name = p.queue) ELSE p.rank END
-    FROM (SELECT parent_id, count(*)::int AS n FROM ended WHERE parent_id IS NOT NULL
-          GROUP BY parent_id) e
-    WHERE p.id = e.parent_id AND p.state = 'parked' AND p.waiting > 0
-    RETURNING p.state, p.queue
-), told AS (
-    SELECT pg_notify('lmx:' || queue, '')
-    FROM (SELECT DISTINCT queue FROM woken WHERE state = 'ready') w
 )
+-- :include wake_parents
 SELECT op, (SELECT count(*) FROM told) AS told, pg_notify('lmx:done', '') FROM ended
