@@ -20,9 +20,8 @@ from lmx.workflows.database.hotpool import HotPool
 from lmx.workflows.embedding import plan_embedding
 from lmx.workflows.errors import InvalidInput, TaskFailed
 from lmx.workflows.generation import PlannedCall, Terms
-from lmx.workflows.insertion import add_task, existing, insert, row_of
+from lmx.workflows.insertion import add_task, add_tasks
 from lmx.workflows.names import EMBED, GENERATE
-from lmx.workflows.operations import encode
 from lmx.workflows.routing.planning import Asked, plan_asked
 from lmx.workflows.submission import (
     Budgets,
@@ -32,7 +31,6 @@ from lmx.workflows.submission import (
     call_input,
     check_key,
     encode_input,
-    request_hash,
 )
 from lmx.workflows.targets import Targets
 from lmx.workflows.views import TaskView
@@ -226,19 +224,7 @@ class Client:
             check_key(key)
         with self._use(connection) as conn:
             target = self._targets.find(conn, name, asked.queue)
-            row = row_of(target, asked)
-            row["inputs"] = encode_input(inputs)
-            row["keys"] = list(idempotency_keys) if idempotency_keys else None
-            row["hashes"] = (
-                [request_hash(name, encode(one), asked) for one in inputs]
-                if idempotency_keys
-                else None
-            )
-            ids = insert(conn, "enqueue_many", row, target.queue)[0] or []
-            if idempotency_keys is None:
-                return list(ids)
-            pairs = zip(idempotency_keys, row["hashes"], strict=True)
-            return [existing(conn, key, expected) for key, expected in pairs]
+            return add_tasks(conn, target, inputs, asked, idempotency_keys)
 
     def wait(self, task_id: int, timeout: float | None = None) -> TaskView:
         """Wait until a task has finished. Raises NotFound, TimedOut."""

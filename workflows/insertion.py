@@ -1,5 +1,6 @@
 """Runs the enqueue statements, and tells a repeated submission from a conflicting one."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ def add_task(
 
     Part of the caller's transaction where `terms` have more than a task. Raises Conflict.
     """
-    row = row_of(target, options.last() if terms.last else options)
+    row = _row_of(target, options.last() if terms.last else options)
     row["input"] = encoded
     row["key"] = key
     if row["time_limit_ms"] is None and terms.time_limit:
@@ -40,12 +41,12 @@ def add_task(
         row["nesting"] = options.nesting
         row["weight"] = options.weight
         row["budgets"] = encode(budget_rows(options.budget, terms.reserve, lost=terms.lost))
-        added = insert(conn, "submit_run", row, target.queue, key)
+        added = _insert(conn, "submit_run", row, target.queue, key)
     else:
         row["message"] = None
-        added = insert(conn, "enqueue", row, target.queue, key)
+        added = _insert(conn, "enqueue", row, target.queue, key)
     if added is None:
-        return existing(conn, str(key), row["hash"])
+        return _existing(conn, str(key), row["hash"])
     task_id = int(added[0])
     if terms.placement is not None:
         place_calls(conn, [placed({"id": task_id}, terms.placement)])
@@ -56,6 +57,29 @@ def add_task(
     return task_id
 
 
+def add_tasks(
+    conn: psycopg.Connection[Any],
+    target: Target,
+    inputs: Sequence[Any],
+    options: Options,
+    keys: Sequence[str] | None,
+) -> list[int]:
+    """Queue one task per input, in one statement, and return their ids in this order.
+
+    With `keys`, one per input, a task that was queued under the same key before stands for its own.
+    Raises Conflict.
+    """
+    row = _row_of(target, options)
+    row["inputs"] = encode_input(inputs)
+    hashes = [request_hash(target.name, encode(one), options) for one in inputs] if keys else None
+    row["keys"] = list(keys) if keys else None
+    row["hashes"] = hashes
+    ids = _insert(conn, "enqueue_many", row, target.queue)[0] or []
+    if keys is None or hashes is None:
+        return list(ids)
+    return [_existing(conn, *pair) for pair in zip(keys, hashes, strict=True)]
+
+
 def _request(name: str, encoded: str, options: Options, terms: Terms) -> bytes:
     """Identify a request; one that a route has placed is what was asked, not where it went."""
     if terms.asked is None:
@@ -63,7 +87,7 @@ def _request(name: str, encoded: str, options: Options, terms: Terms) -> bytes:
     return request_hash(name, encode_input(terms.asked), replace(options, queue=None))
 
 
-def row_of(target: Target, options: Options) -> dict[str, Any]:
+def _row_of(target: Target, options: Options) -> dict[str, Any]:
     """The parameters that all enqueue statements share."""
     limit = options.time_limit
     return {
@@ -77,7 +101,7 @@ def row_of(target: Target, options: Options) -> dict[str, Any]:
     }
 
 
-def insert(
+def _insert(
     conn: psycopg.Connection[Any],
     name: str,
     row: dict[str, Any],
@@ -97,7 +121,7 @@ def insert(
     return conn.execute(statement(name), row, prepare=True).fetchone()
 
 
-def existing(conn: psycopg.Connection[Any], key: str, request: Any) -> int:
+def _existing(conn: psycopg.Connection[Any], key: str, request: Any) -> int:
     """The task that was submitted under a key. Raises Conflict if that was another request."""
     found = _find(conn, key)
     if found is None or found[1] != request:

@@ -8,25 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-import orjson
-
 from lmx.workflows import models, registry
 from lmx.workflows.attachments.store import keep_files
 from lmx.workflows.coordinators.handles import Child, ChildFailed, keys_of, raise_failures
 from lmx.workflows.coordinators.history import History
 from lmx.workflows.coordinators.journal import Journal, Port
 from lmx.workflows.coordinators.memory import Memory
+from lmx.workflows.coordinators.spawning import spawn_child
 from lmx.workflows.coordinators.verdicts import Verdicts
 from lmx.workflows.coordinators.waits import Waits
 from lmx.workflows.embedding import plan_embedding
-from lmx.workflows.errors import BudgetExceeded, InvalidInput
+from lmx.workflows.errors import BudgetExceeded
 from lmx.workflows.generation import Terms
 from lmx.workflows.lease import Lease
 from lmx.workflows.names import DEFAULT, EMBED, GENERATE
-from lmx.workflows.providers.planning import placed
 from lmx.workflows.providers.publishing import find_cloud_model
 from lmx.workflows.routing.planning import Asked, plan_asked
-from lmx.workflows.submission import Budgets, Options, budget_rows, call_input, encode_input
+from lmx.workflows.submission import Budgets, Options, call_input
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,7 +101,9 @@ class Context:
         )
         queue = queue or (target.queue if target else DEFAULT)
         body = call_input(args, kwargs)
-        return self._spawn(key or name, name, role, options, lambda: (body, queue, Terms()), cost)
+        return spawn_child(
+            self._journal, key or name, name, role, options, lambda: (body, queue, Terms()), cost
+        )
 
     def generate(
         self,
@@ -164,7 +164,7 @@ class Context:
             return call.input, call.queue, call.terms()
 
         options = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
-        child = self._spawn(key or GENERATE, GENERATE, "worker", options, body, cost)
+        child = spawn_child(self._journal, key or GENERATE, GENERATE, "worker", options, body, cost)
         child.validate = validate
         return child
 
@@ -188,7 +188,7 @@ class Context:
             return call.input, call.queue, call.terms()
 
         settings = Options(priority=priority, max_attempts=3, timeout=timeout, budget=budget)
-        return self._spawn(key or EMBED, EMBED, "worker", settings, body, cost)
+        return spawn_child(self._journal, key or EMBED, EMBED, "worker", settings, body, cost)
 
     def reject(self, call: Child[Any], reason: str = "") -> None:
         """Say that the answer of a gathered call of a model is no good.
@@ -250,50 +250,6 @@ class Context:
     def close(self) -> None:
         """Wait for children that nobody gathered; called when the function has returned."""
         self._waits.everything()
-
-    def _spawn(
-        self,
-        base: str,
-        name: str,
-        role: str,
-        options: Options,
-        body: Callable[[], tuple[Any, str, Terms]],
-        cost: float,
-    ) -> Child[Any]:
-        journal = self._journal
-        key = journal.name("spawn", base)
-        child: Child[Any] = Child(key, name)
-        if key in journal.history.children or journal.refusal(key) is not None:
-            return child
-        options.check()
-        if not cost > 0:
-            raise InvalidInput(f"cost is {cost}", hint="it must be above 0")
-        payload, queue, terms = body()
-        options = options.last() if terms.last else options
-        budget = options.budget or (terms.reserve if journal.lease.budgeted else None)
-        limit = options.time_limit or terms.time_limit
-        journal.spawn(
-            {
-                "key": key,
-                "name": name,
-                "queue": queue,
-                "role": role,
-                "nesting": options.nesting,
-                "priority": options.priority,
-                "cost": cost,
-                "delay": options.delay,
-                "max_attempts": options.max_attempts,
-                "time_limit_ms": limit and int(limit * 1000),
-                "timeout": options.timeout,
-                "budgeted": bool(budget),
-                "input": orjson.Fragment(encode_input(payload)),
-            },
-            budget_rows(budget, terms.reserve, lost=terms.lost, derived=not options.budget),
-            None if terms.placement is None else placed({}, terms.placement),
-            [file.sha256 for file in terms.files],
-            terms.decision,
-        )
-        return child
 
     def _result(self, child: Child[Any]) -> Any:
         if (refusal := self._journal.refusal(child.key)) is not None:
