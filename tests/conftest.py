@@ -10,6 +10,7 @@ import pytest
 
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
+from tests.support.hands import Hands
 from tests.support.leaks import Holdings, left_behind
 from tests.support.postgres import (
     PostgresServer,
@@ -109,3 +110,11 @@ def client(database: Database) -> Iterator[Client]:
     client = Client(database)
     yield client
     client.close()
+
+
+@pytest.fixture
+def hands(database: Database) -> Iterator[Hands]:
+    """A worker moved by hand."""
+    worker = Hands(database)
+    yield worker
+    worker.close()

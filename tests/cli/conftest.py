@@ -2,25 +2,14 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from lmx.workflows.database.connect import Database
-from tests.support.command import Lmx, register
+from tests.support.command import lmx as lmx
+from tests.support.command import register
 from tests.support.hands import Hands
 from tests.support.serving import known_functions
-
-
-@pytest.fixture
-def lmx(
-    tmp_path: Path,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Lmx:
-    """The command, with a fresh database and an empty home."""
-    return Lmx(tmp_path / "home", database, monkeypatch, capsys)
 
 
 @pytest.fixture

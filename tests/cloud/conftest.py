@@ -1,14 +1,13 @@
 """One faithful provider for the tests that need no limits of their own."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lmx.workflows.database.connect import Database
 from tests.support.batches import Batching, StartLane
-from tests.support.command import Lmx
+from tests.support.command import lmx as lmx
 from tests.support.pools import Pools
 from tests.support.rehearsed import Rehearsed, profile
 
@@ -36,17 +35,6 @@ def pools(database: Database) -> Iterator[Pools]:
     pools = Pools(database)
     yield pools
     pools.hands.close()
-
-
-@pytest.fixture
-def lmx(
-    tmp_path: Path,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Lmx:
-    """The command, with the test's database."""
-    return Lmx(tmp_path / "home", database, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Whatever happens to calls and allowances, in any order: sums are exact, nothing is overspent."""
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -8,7 +7,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from lmx.workflows.allowances.audit import check_allowances
@@ -18,6 +16,7 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation, apply
 from lmx.workflows.sql import statement
+from tests.support.machines import run_machine
 from tests.support.pools import Pools, hourly
 
 ANY = st.integers(0, 1000)
@@ -117,14 +116,4 @@ class Spending(RuleBasedStateMachine):
 
 
 def test_any_interleaving_keeps_every_allowance_exact(database: Database) -> None:
-    machine = type("SpendingOfTheTest", (Spending,), {"database": database})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=6,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(Spending, database, examples=6, steps=25)

@@ -13,33 +13,9 @@ from lmx.workers.cloud.flights import Flights
 from lmx.workers.running import Execution, Running, TimeLimitExceeded
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
+from tests.support.leases import lease_of
 
 SOON_S = 10.0
-
-
-def lease(task_id: int, time_limit_ms: int | None = None) -> Lease:
-    return Lease(
-        task_id=task_id,
-        seq=1,
-        root_id=task_id,
-        parent_id=None,
-        role="worker",
-        name="generate",
-        queue="cloud",
-        key=None,
-        nesting=0,
-        priority=0,
-        deliveries=1,
-        attempts=0,
-        max_attempts=3,
-        time_limit_ms=time_limit_ms,
-        deadline=None,
-        claimed_at=0.0,
-        budgeted=False,
-        affordable=True,
-        message=None,
-        raw_input=None,
-    )
 
 
 @dataclass
@@ -74,7 +50,7 @@ class Airport:
 
     def begin(self, *task_ids: int) -> None:
         for task_id in task_ids:
-            self.flights.begin(lease(task_id))
+            self.flights.begin(lease_of(task_id))
         for _ in task_ids:
             assert self.waiting.acquire(timeout=SOON_S)
 
@@ -119,7 +95,7 @@ def test_a_cancelled_call_ends_at_once_and_records_nothing(airport: Airport) -> 
 
 
 def test_a_call_whose_time_is_up_fails(airport: Airport) -> None:
-    airport.flights.begin(lease(1, time_limit_ms=1))
+    airport.flights.begin(lease_of(1, time_limit_ms=1))
     assert airport.waiting.acquire(timeout=SOON_S)
     while airport.running.next_limit() is not None:
         airport.running.enforce_limits()

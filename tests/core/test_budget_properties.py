@@ -10,7 +10,6 @@ from collections import Counter
 from typing import Any
 
 import psycopg
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,7 +17,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from lmx.workflows.control import cancel, expire_deadlines, retry
@@ -30,6 +28,7 @@ from lmx.workflows.sql import statement
 from lmx.workflows.sweep import sweep
 from lmx.workflows.views import check_budgets, get_run
 from tests.support.hands import COORDINATORS, QUEUE, Hands, finishing, spawning
+from tests.support.machines import run_machine
 
 ROOT = {"usd": 1000, "tokens": 300}
 AMOUNTS = st.integers(0, 100)
@@ -326,15 +325,5 @@ class Budgets(RuleBasedStateMachine):
 
 
 def test_any_interleaving_keeps_every_budget_exact(database: Database) -> None:
-    machine = type("BudgetsOfTheTest", (Budgets,), {"database": database})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=50,
-            stateful_step_count=50,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(Budgets, database, examples=50, steps=50)
     assert check_budgets(database) == []

@@ -1,7 +1,6 @@
 """Who is served next: shares between runs, priorities within one, and nobody starves."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -9,20 +8,6 @@ from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from tests.support.hands import COORDINATORS, QUEUE, Hands, spawning
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    hands = Hands(database)
-    yield hands
-    hands.close()
-
-
-@pytest.fixture
-def client(database: Database) -> Iterator[Client]:
-    client = Client(database)
-    yield client
-    client.close()
 
 
 def start_run(hands: Hands, children: int, weight: float = 1.0, priority: int = 0) -> int:

@@ -12,32 +12,7 @@ from lmx.workers.outcome import outcome_of
 from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from lmx.workflows.sweep import MAX_DELIVERIES
-
-
-def lease(task_id: int, seq: int = 1, deliveries: int = 1) -> Lease:
-    """A lease of a worker function's task."""
-    return Lease(
-        task_id=task_id,
-        seq=seq,
-        root_id=task_id,
-        parent_id=None,
-        role="worker",
-        name="call",
-        queue="work",
-        key=None,
-        nesting=0,
-        priority=0,
-        deliveries=deliveries,
-        attempts=0,
-        max_attempts=4,
-        time_limit_ms=None,
-        deadline=None,
-        claimed_at=0.0,
-        budgeted=False,
-        affordable=True,
-        message=None,
-        raw_input=None,
-    )
+from tests.support.leases import lease_of
 
 
 @pytest.fixture
@@ -47,7 +22,7 @@ def intake() -> Intake:
 
 def test_a_task_leased_anew_before_its_last_lease_was_put_away_stays_held(intake: Intake) -> None:
     """A parked coordinator may be woken and claimed before the thread that parked it goes on."""
-    first = lease(7)
+    first = lease_of(7)
     second = dataclasses.replace(first, seq=2)
     intake.take([first])
     intake.take([second])
@@ -61,7 +36,7 @@ def test_what_is_skipped_because_its_lease_was_lost_is_not_recorded_as_done(
     intake: Intake, database: Database
 ) -> None:
     broker = PostgresBroker(database)
-    delivery = TaskDelivery(lease(7), intake)
+    delivery = TaskDelivery(lease_of(7), intake)
     intake.take([delivery.lease])
     intake.forget()
     with pytest.raises(SkipMessage):
@@ -70,13 +45,13 @@ def test_what_is_skipped_because_its_lease_was_lost_is_not_recorded_as_done(
 
 
 def test_a_delivery_without_an_outcome_is_never_a_success(intake: Intake) -> None:
-    delivery = TaskDelivery(lease(7), intake)
+    delivery = TaskDelivery(lease_of(7), intake)
     (end,) = outcome_of(delivery, failed=False)
     assert end.kind == "retry"
 
 
 def test_a_suspect_begins_when_all_else_has_committed(intake: Intake) -> None:
-    other, suspect = lease(1), lease(2, deliveries=MAX_DELIVERIES)
+    other, suspect = lease_of(1), lease_of(2, deliveries=MAX_DELIVERIES)
     intake.take([other, suspect])
     assert intake.next(0) is other
     intake.settle(other)
@@ -86,7 +61,7 @@ def test_a_suspect_begins_when_all_else_has_committed(intake: Intake) -> None:
 
 
 def test_nothing_begins_beside_a_suspect_until_its_outcome_has_committed(intake: Intake) -> None:
-    suspect = lease(2, deliveries=MAX_DELIVERIES)
+    suspect = lease_of(2, deliveries=MAX_DELIVERIES)
     intake.take([suspect])
     assert intake.next(0) is suspect
     assert intake.slots() == 0
@@ -99,7 +74,7 @@ def test_nothing_begins_beside_a_suspect_until_its_outcome_has_committed(intake:
 def test_further_suspects_go_back_to_the_queue(intake: Intake) -> None:
     returned: list[Lease] = []
     intake.give_back = returned.append
-    suspects = [lease(n, deliveries=MAX_DELIVERIES) for n in range(3)]
+    suspects = [lease_of(n, deliveries=MAX_DELIVERIES) for n in range(3)]
     intake.take(suspects)
     assert returned == suspects[1:]
     assert intake.next(0) is None, "those given back are not yet in the queue"
@@ -111,7 +86,7 @@ def test_further_suspects_go_back_to_the_queue(intake: Intake) -> None:
 
 def test_what_is_cancelled_before_it_began_is_not_begun(intake: Intake, database: Database) -> None:
     broker = PostgresBroker(database)
-    cancelled, other = TaskDelivery(lease(7), intake), TaskDelivery(lease(8), intake)
+    cancelled, other = TaskDelivery(lease_of(7), intake), TaskDelivery(lease_of(8), intake)
     intake.take([cancelled.lease, other.lease])
     intake.revoke([7, 9])
     with pytest.raises(SkipMessage):
@@ -121,7 +96,7 @@ def test_what_is_cancelled_before_it_began_is_not_begun(intake: Intake, database
 
 
 def test_a_cancelled_suspect_holds_up_nobody(intake: Intake) -> None:
-    suspect = lease(2, deliveries=MAX_DELIVERIES)
-    intake.take([lease(1), suspect])
+    suspect = lease_of(2, deliveries=MAX_DELIVERIES)
+    intake.take([lease_of(1), suspect])
     intake.revoke([2])
     assert intake.slots() == 15

@@ -1,11 +1,8 @@
 """The database itself refuses what may not spawn (R4), whoever asks and however."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
-from lmx.workflows.database.connect import Database
 from tests.support.hands import Hands
 
 _BY_HAND = (
@@ -13,13 +10,6 @@ _BY_HAND = (
     " SELECT root_id, id, %s::lmx.task_role, 'smuggled', 'worker', queue, name, 'ready'"
     " FROM lmx.tasks WHERE id = %s"
 )
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    worker = Hands(database)
-    yield worker
-    worker.close()
 
 
 def test_a_worker_that_spawns_is_refused(hands: Hands) -> None:

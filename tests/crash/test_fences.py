@@ -15,13 +15,6 @@ from tests.support.hands import Hands, finishing, until_blocked_by
 
 
 @pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    hands = Hands(database)
-    yield hands
-    hands.close()
-
-
-@pytest.fixture
 def others(database: Database) -> Iterator[Hands]:
     """The worker that takes over."""
     hands = Hands(database, "others")

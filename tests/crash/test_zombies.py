@@ -1,12 +1,11 @@
 """A process that was frozen past its lease: what it still writes is refused, and it goes on."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from lmx.workflows.client import Client
-from lmx.workflows.database.connect import Database
 from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
 from lmx.workflows.sweep import sweep
@@ -106,13 +105,6 @@ def test_leases_that_a_frozen_worker_had_not_begun_are_not_recorded_as_done(
     tokens = {note["token"] for note in workers.notes()}
     assert set(outputs.values()) <= tokens
     assert_nothing_left(workers.database)
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    hands = Hands(database)
-    yield hands
-    hands.close()
 
 
 def _late_spawn(lease: Lease) -> Operation:

@@ -9,7 +9,6 @@ import pytest
 from lmx.engine import estimate, file_sha256
 from lmx.workers.gpu.process import GpuWorker
 from lmx.workers.gpu.watch import Reader
-from lmx.workflows.client import Client
 from lmx.workflows.config import Settings
 from lmx.workflows.database.connect import Database
 from lmx.workflows.models import Model, Need, add_model
@@ -47,13 +46,6 @@ def small(database: Database, model: Path) -> Model:
 def large(database: Database, larger_model: Path) -> Model:
     """The same network in more bytes."""
     return register(database, "large", larger_model)
-
-
-@pytest.fixture
-def client(database: Database) -> Iterator[Client]:
-    client = Client(database)
-    yield client
-    client.close()
 
 
 class StartWorker:

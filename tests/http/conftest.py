@@ -8,6 +8,7 @@ import pytest
 from lmx.workflows.database.connect import Database
 from lmx.workflows.models import Model, Need, add_model
 from tests.support.hands import Hands
+from tests.support.routes import routes as routes
 from tests.support.serving import known_functions, serving
 
 

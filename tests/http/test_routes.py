@@ -1,25 +1,13 @@
 """Calls by a route over HTTP: submitted, explained, refused."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2
 import pytest
 
-from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from tests.support.routes import Routes
 from tests.support.serving import serving
-
-
-@pytest.fixture
-def routes(
-    database: Database, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Routes]:
-    monkeypatch.setenv("LMX_HOME", str(tmp_path))
-    found = Routes(database, client, tmp_path)
-    yield found
-    found.hands.close()
 
 
 @pytest.fixture

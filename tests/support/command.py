@@ -88,3 +88,14 @@ def count_tasks(hands: Hands) -> int:
     """How many tasks there are in the database."""
     count: int = hands.value("SELECT count(*) FROM lmx.tasks")
     return count
+
+
+@pytest.fixture
+def lmx(
+    tmp_path: Path,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Lmx:
+    """The command, with a fresh database and an empty home."""
+    return Lmx(tmp_path / "home", database, monkeypatch, capsys)

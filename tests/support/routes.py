@@ -1,9 +1,11 @@
 """Calls by routes: pools that are free, full or broken as a test wants them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
@@ -85,3 +87,14 @@ class Routes:
     def take(self, queue: str) -> Lease:
         """Claim the one call that waits in a queue, whatever its pool says."""
         return self.hands.take(queue)
+
+
+@pytest.fixture
+def routes(
+    database: Database, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Routes]:
+    """All shipped cloud models, served by a worker that the test moves."""
+    monkeypatch.setenv("LMX_HOME", str(tmp_path))
+    found = Routes(database, client, tmp_path)
+    yield found
+    found.hands.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,13 +13,6 @@ from lmx.workflows.waiting import Waiter, wait_for_task
 from tests.support.eventually import eventually
 from tests.support.hands import Hands
 from tests.support.leaks import Holdings, left_behind
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    worker = Hands(database)
-    yield worker
-    worker.close()
 
 
 def test_a_task_that_has_finished_is_answered_at_once(database: Database, hands: Hands) -> None:
