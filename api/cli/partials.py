@@ -13,10 +13,10 @@ _GLIMPSE: Final = 80
 _CALLED: Final = {"text": "answer", "reasoning": "reasoning", "tool_calls": "tool calls"}
 
 
-def paragraphs(task: "TaskView", most: int = SHOWN) -> Iterator[tuple[str, str]]:
-    """A heading, and at most so many of the last characters, for each part that has begun."""
+def paragraphs(task: "TaskView", lines: int | None = None) -> Iterator[tuple[str, str]]:
+    """A heading, and the end, of at most so many lines, for each part that has begun."""
     for name, text, length in _parts(task):
-        shown = text[-most:]
+        shown = text[-SHOWN:] if lines is None else _last_lines(text, lines)
         count = f"{length:,} characters"
         if len(shown) < length:
             count = f"the last {len(shown):,} of {count}"
@@ -26,6 +26,11 @@ def paragraphs(task: "TaskView", most: int = SHOWN) -> Iterator[tuple[str, str]]
             attempt = (task.partial or {}).get("attempt")
             heading = f"partial {_CALLED[name]} of attempt {attempt}, no result, {count}:"
         yield heading, shown.strip("\n")
+
+
+def _last_lines(text: str, lines: int) -> str:
+    """The end of a text, in at most so many lines on a screen of ordinary width."""
+    return "\n".join(text[-lines * _GLIMPSE :].split("\n")[-lines:])
 
 
 def glimpse(task: "TaskView") -> str | None:

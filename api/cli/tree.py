@@ -82,13 +82,13 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
 
 
 def picture(
-    tasks: Sequence["TaskView"], calls: Mapping[int, "CallView"], characters: int
+    tasks: Sequence["TaskView"], calls: Mapping[int, "CallView"], lines: int | None = None
 ) -> Group | Tree:
-    """The tree; of a task by itself also what has come of its answer, at most so much of it."""
+    """The tree; of a task by itself also the end of its answer so far, in at most so many lines."""
     tree = draw(tasks, calls)
     if len(tasks) > 1:
         return tree
-    parts = paragraphs(tasks[0], characters)
+    parts = paragraphs(tasks[0], lines)
     return Group(tree, *(Text.assemble((heading, "dim"), "\n", text) for heading, text in parts))
 
 

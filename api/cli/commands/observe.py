@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 PANEL = "Work"
 _REDRAW_S = 0.5
-#: Of an answer so far, as much as surely fits on a screen that is redrawn.
-_LIVE_CHARACTERS = 800
+#: Of each part of an answer so far: as much as fits on a screen that is redrawn.
+_LIVE_LINES = 8
 
 Id = Annotated[
     int,
@@ -74,7 +74,6 @@ def show(
     from lmx.api.cli.output import note, print_rich, write_json
     from lmx.api.cli.session import session
     from lmx.api.cli.tree import picture
-    from lmx.workflows.partial import SHOWN
     from lmx.workflows.views import get_tree, model_calls
 
     with session() as opened:
@@ -83,7 +82,7 @@ def show(
             write_json(tasks)
             return
         if once or not sys.stdout.isatty() or tasks[0].finished:
-            print_rich(picture(tasks, model_calls(opened.database, run), SHOWN))
+            print_rich(picture(tasks, model_calls(opened.database, run)))
         else:
             tasks = follow(opened, run)
     root = tasks[0]
@@ -104,7 +103,7 @@ def follow(opened: "Session", run: int) -> list["TaskView"]:
         while True:
             tasks = get_tree(opened.database, run)
             calls = model_calls(opened.database, run)
-            live.update(picture(tasks, calls, _LIVE_CHARACTERS), refresh=True)
+            live.update(picture(tasks, calls, _LIVE_LINES), refresh=True)
             if tasks[0].finished:
                 return tasks
             with contextlib.suppress(TimedOut):
