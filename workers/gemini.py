@@ -74,14 +74,18 @@ class Gemini:
     """Asks Gemini's generateContent API; many calls share the connections."""
 
     def __init__(self, account: Account, key: Key) -> None:
+        # A client of our own: where aiohttp is installed, the SDK would take that, which knows no
+        # hooks, and repeat a request by itself whose connection broke.
+        self._http = httpx2.AsyncClient(
+            event_hooks={"request": [at_its_moment], "response": [_head_came]},
+            follow_redirects=True,
+        )
         self._client = genai.Client(
             api_key=key.reveal(),
             http_options=types.HttpOptions(
                 base_url=account.base_url,
                 timeout=int(account.silence_s * 1000),
-                async_client_args={
-                    "event_hooks": {"request": [at_its_moment], "response": [_head_came]}
-                },
+                httpx_async_client=self._http,
             ),
         )
 
@@ -110,6 +114,7 @@ class Gemini:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aio.aclose()
+        await self._http.aclose()
 
 
 def _piece(chunk: types.GenerateContentResponse) -> Piece:
