@@ -210,11 +210,12 @@ def serve(process: WorkerProcess) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())
     sys.setswitchinterval(_SWITCH_S)
-    process.start()
     # What is loaded by now stays: the SDKs' types are hundreds of thousands of objects, and each
-    # full collection would stop everything for as long as it takes to walk through them.
+    # full collection would stop everything for as long as it takes to walk through them. So would
+    # this one, if calls had begun.
     gc.collect()
     gc.freeze()
+    process.start()
     told_to_stop.wait()
     log.info("stopping")
     process.stop()

@@ -5,10 +5,11 @@ of them at once, for a tenth of a second and more, after their pool was charged 
 """
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
+from urllib.request import getproxies, proxy_bypass
 
 from lmx.workers.cloud.answer import Question
 from lmx.workers.cloud.errors import ProviderError
@@ -16,6 +17,11 @@ from lmx.workers.cloud.provider import Provider
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
 
+log = logging.getLogger("lmx.cloud")
+
+_HOST: Final = "127.0.0.1"
+#: A worker's start does not wait for longer than this.
+_PATIENCE_S: Final = 5.0
 _QUESTION: Final = Question("warm", [{"role": "user", "content": "warm"}], 1, {})
 #: A stream that ends before it has said anything.
 _ANSWER: Final = (
@@ -25,18 +31,30 @@ _ANSWER: Final = (
 
 
 def warm(connect: Callable[[Account, Key], Provider], account: Account) -> None:
-    """Make one call, without the account's key, to a server of our own that says nothing."""
-    asyncio.run(_warm(connect, account))
+    """Make one call, without the account's key, to a server of our own that says nothing.
+
+    What goes wrong is no reason not to start. Not where a proxy would stand between.
+    """
+    if {"http", "all"} & getproxies().keys() and not proxy_bypass(_HOST):
+        return
+    try:
+        asyncio.run(_warm(connect, account))
+    except Exception as error:
+        log.info("%s was not tried out: %r", account.full_name, error)
 
 
 async def _warm(connect: Callable[[Account, Key], Provider], account: Account) -> None:
-    server = await asyncio.start_server(_say_nothing, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()
-        provider = connect(replace(account, base_url=f"http://{host}:{port}"), Key("none"))
-        with contextlib.suppress(ProviderError):
-            await provider.ask(_QUESTION, lambda _: None)
-        await provider.close()
+    async with asyncio.timeout(_PATIENCE_S):
+        server = await asyncio.start_server(_say_nothing, _HOST, 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            provider = connect(replace(account, base_url=f"http://{_HOST}:{port}"), Key("none"))
+            try:
+                await provider.ask(_QUESTION, lambda _: None)
+            except ProviderError:
+                pass  # it was told nothing
+            finally:
+                await provider.close()
 
 
 async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
