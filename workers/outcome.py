@@ -15,6 +15,9 @@ from lmx.workflows.partial import KEPT
 from lmx.workflows.retries import describe, storable
 
 INTERRUPTED_DELAY_S: Final = 1.0
+#: What a pool is told of a call that was claimed and never sent, and of one whose end nobody knows.
+UNSENT: Final = ({"kind": "used", "data": {"real": {}, "heard_after_s": 0.0}},)
+LOST: Final = ({"kind": "lost", "data": {}},)
 
 
 def outcome_of(delivery: Delivery, *, failed: bool) -> list[Operation]:
@@ -91,6 +94,7 @@ def unaffordable(lease: Lease) -> Operation:
     error = {"kind": "budget", "message": "its budget cannot hold what one attempt may cost"}
     end = finish_failed(lease, error)
     end.costs, end.closes = {ALL_OTHERS: 0}, lease.budgeted
+    end.news = [*UNSENT]
     return end
 
 
@@ -102,7 +106,12 @@ def retry(lease: Lease, message: Message[Any], delay_ms: int | None) -> Operatio
 
 def requeue(lease: Lease) -> Operation:
     """Give a task back that was never begun."""
-    return Operation("requeue", lease.task_id, lease.seq, {"lost": False})
+    return unbegun(lease.task_id, lease.seq)
+
+
+def unbegun(task_id: int, seq: int) -> Operation:
+    """Give a leased task back that was never begun."""
+    return Operation("requeue", task_id, seq, {"lost": False}, news=[*UNSENT])
 
 
 def told(delivery: Delivery) -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg
 
-from lmx.workflows.operations import Operation, apply
+from lmx.workers.outcome import unbegun
+from lmx.workflows.operations import apply
 from lmx.workflows.sql import statement
 
 log = logging.getLogger("lmx.reconcile")
@@ -26,9 +27,7 @@ def reconcile(conn: psycopg.Connection[Any], worker_id: int, known: Sequence[int
     if not lost:
         return 0
     with conn.transaction():
-        applied = apply(
-            conn, [Operation("requeue", task, seq, {"lost": False}) for task, seq in lost]
-        )
+        applied = apply(conn, [unbegun(task, seq) for task, seq in lost])
     returned = sum(one.accepted for one in applied)
     log.warning("gave back %d tasks whose claim was interrupted", returned)
     return returned

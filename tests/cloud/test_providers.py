@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -17,6 +19,7 @@ from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.intake import Place
 from lmx.workers.cloud.provider import Piece, Progress
 from lmx.workers.running import Running
+from lmx.workflows.lease import Lease
 from lmx.workflows.operations import Operation
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
@@ -84,27 +87,36 @@ def ask(
     return asyncio.run(call())
 
 
-def made(peer: Peer, early_s: float) -> tuple[list[Operation], float]:
-    """What a worker records of a call that was claimed so early, and when that might be sent."""
-    messages = [{"role": "user", "content": "Count."}]
-    asked = replace(lease(1), raw_input=json.dumps({"messages": messages, "max_tokens": 9}))
+def calls_of(peer: Peer, provider: Guarded, starts: Callable[[], float]) -> Calls:
+    """A worker's calls, which may be sent at the time `starts`."""
     shipped = load_prices()
     prices = replace(shipped, rows=[replace(shipped.rows[0], model=peer.model)])
+    place = partial(Place, f"{peer.provider}/default/{peer.pool}", peer.model)
+    return Calls(
+        {"default": provider},
+        prices,
+        lambda _: place(starts(), starts()),
+        lambda _: {},
+        lambda *_: False,
+    )
+
+
+def asked(**limits: Any) -> Lease:
+    messages = [{"role": "user", "content": "Count."}]
+    told = json.dumps({"messages": messages, "max_tokens": 9})
+    return replace(lease(1, **limits), raw_input=told)
+
+
+def made(peer: Peer, early_s: float) -> tuple[list[Operation], float]:
+    """What a worker records of a call that was claimed so early, and when that might be sent."""
 
     async def call() -> tuple[list[Operation], float]:
         provider, starts = peer.connect(), monotonic()
-        pool = f"{peer.provider}/default/{peer.pool}"
-        calls = Calls(
-            {"default": provider},
-            prices,
-            lambda _: Place(pool, peer.model, starts, starts),
-            lambda _: {},
-            lambda *_: False,
-        )
+        calls = calls_of(peer, provider, lambda: starts)
         try:
-            await calls(Running().enter(asked))  # the SDK takes its time with the first one
+            await calls(Running().enter(asked()))  # the SDK takes its time with the first one
             starts = monotonic() + early_s
-            return await calls(Running().enter(asked)), starts
+            return await calls(Running().enter(asked())), starts
         finally:
             await provider.close()
 
@@ -154,6 +166,27 @@ def test_gemini_s_sdk_takes_no_other_client_where_there_is_one(
     """Where aiohttp is installed, it would send calls early and repeat those that break."""
     monkeypatch.setattr("google.genai._api_client.has_aiohttp", True)
     test_a_call_that_was_claimed_early_is_sent_at_its_moment(Peer("gemini", rehearsed.url))
+
+
+def test_a_call_that_is_broken_off_before_its_moment_is_given_back(rehearsed: Rehearsed) -> None:
+    """Until then it has taken none of its time, and afterwards it counts in no limit."""
+    peer, starts = Peer("anthropic", rehearsed.url), monotonic() + 3600
+
+    async def call() -> tuple[list[Operation], float | None]:
+        provider = peer.connect()
+        execution = Running().enter(asked(time_limit_ms=1000))
+        task = asyncio.ensure_future(calls_of(peer, provider, lambda: starts)(execution))
+        await asyncio.sleep(0)
+        task.cancel()
+        try:
+            return await task, execution.until
+        finally:
+            await provider.close()
+
+    (back,), until = asyncio.run(call())
+    assert (back.kind, back.fields) == ("requeue", {"lost": False})
+    assert [one["data"]["real"] for one in back.news or ()] == [{}]
+    assert until == pytest.approx(starts + 1.0)
 
 
 def test_anthropic_s_headers_tell_of_its_limits(rehearsed: Rehearsed) -> None:

@@ -23,24 +23,26 @@ LIMITS = [
 
 @dataclass(frozen=True)
 class Sent:
-    """A call at its provider: when it was charged and for what, when it came and was heard of."""
+    """A call at its provider: when it was charged and for what, when it came and was heard of.
+
+    One that came never was given back before it was sent, or at its moment at the latest.
+    """
 
     charged_at: float
     estimate: dict[str, int]
     real: dict[str, int]
-    came: float
-    heard: float
+    came: float | None
+    heard: float | None
     ended: float
 
     @property
     def news(self) -> News:
-        data = {
-            "charged_at": self.charged_at,
-            "heard_at": self.heard,
-            "estimate": self.estimate,
-            "real": self.real,
-        }
-        return News("used", self.ended, data=data)
+        data = {"charged_at": self.charged_at, "estimate": self.estimate}
+        if self.came is None:
+            return News("used", self.ended, data={**data, "real": {}})
+        if self.heard is None:
+            return News("lost", self.ended, data=data)
+        return News("used", self.ended, data={**data, "heard_at": self.heard, "real": self.real})
 
 
 @dataclass
@@ -51,10 +53,12 @@ class Sender:
     sent: list[Sent] = field(default_factory=list)
     told: int = 0
 
-    def ask(self, now: float, tokens: int, used: float, way: float, rest: float) -> bool:
+    def ask(
+        self, now: float, tokens: int, used: float, way: float, rest: float, fate: str = "answered"
+    ) -> bool:
         self._tell(now)
         flying = [
-            (one.charged_at, one.estimate, one.heard if one.heard <= now else None)
+            (one.charged_at, one.estimate, one.heard if one.heard and one.heard <= now else None)
             for one in self.sent[self.told :]
         ]
         costs = {"requests": 1, "input_tokens": tokens}
@@ -67,7 +71,15 @@ class Sender:
         self.pool = decision.pool
         real = {"requests": 1, "input_tokens": int(tokens * used)}
         came = start.at + way
-        self.sent.append(Sent(start.at, start.costs, real, came, came + rest, came + 2 * rest))
+        match fate:
+            case "unsent":
+                ended = now + (start.at - now) * used
+                self.sent.append(Sent(start.at, start.costs, real, None, None, ended))
+            case "lost":
+                self.sent.append(Sent(start.at, start.costs, real, came, None, came + rest))
+            case _:
+                heard, ended = came + rest, came + 2 * rest
+                self.sent.append(Sent(start.at, start.costs, real, came, heard, ended))
         return True
 
     def _tell(self, now: float) -> None:
@@ -85,24 +97,27 @@ class Sender:
             st.floats(0.1, 1.0),
             st.floats(0, 3),
             st.floats(0, 40),
+            st.sampled_from(["answered", "answered", "unsent", "lost"]),
         ),
         max_size=60,
     )
 )
 def test_a_provider_refuses_nothing_that_starts_on_the_moment(
-    calls: list[tuple[float, int, float, float, float]],
+    calls: list[tuple[float, int, float, float, float, str]],
 ) -> None:
-    """Each call is (pause, tokens, part of them used, seconds on its way, until it is heard of)."""
+    """Each call is (pause, tokens, part of them used, seconds on its way, until it is heard of,
+    what becomes of it)."""
     sender, now = Sender(), 1e9
-    for pause, tokens, used, way, rest in calls:
+    for pause, tokens, used, way, rest, fate in calls:
         now += pause
-        sender.ask(now, tokens, used, way, rest)
+        sender.ask(now, tokens, used, way, rest, fate)
     requests, window = TokenBucket(REQUESTS, 60.0), ExactWindow(TOKENS, 60.0)
-    for one in sorted(sender.sent, key=lambda one: one.came):
-        assert requests.room(one.came) >= 1 - 1e-6
-        assert window.room(one.came) >= one.real["input_tokens"]
-        requests.take(one.came, 1)
-        window.take(one.came, one.real["input_tokens"])
+    arrived = [(one.came, one.real["input_tokens"]) for one in sender.sent if one.came is not None]
+    for came, tokens in sorted(arrived):
+        assert requests.room(came) >= 1 - 1e-6
+        assert window.room(came) >= tokens
+        requests.take(came, 1)
+        window.take(came, tokens)
 
 
 def test_a_call_that_must_wait_a_little_is_charged_for_when_it_starts() -> None:

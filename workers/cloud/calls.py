@@ -17,7 +17,7 @@ from lmx.workers.cloud.errors import Failure, ProviderError
 from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.intake import Place
 from lmx.workers.cloud.provider import Piece
-from lmx.workers.cloud.transport import moment
+from lmx.workers.cloud.transport import Gate, gate
 from lmx.workers.running import Execution
 from lmx.workflows.attachments.parts import sources_of
 from lmx.workflows.errors import DatabaseUnavailable, LmxError
@@ -87,13 +87,19 @@ class Calls:
         lease = execution.task.lease
         place = self.place(lease.task_id)
         provider = self.providers[_account_of(place)]
-        ear = _Ear(execution, place, provider.key)
+        ear, door = _Ear(execution, place, provider.key), Gate(place.starts)
+        if execution.until is not None:  # being held back takes none of its time
+            execution.until += max(0.0, place.starts - lease.taken)
+        gate.set(door)
         try:
             if place.never is not None:
                 raise ProviderError(Failure.TOO_LONG, place.never)
             question = await self._question({**lease.input, "model": place.model})
-            moment.set(place.starts)
             answer = await provider.ask(question, ear.hears)
+        except asyncio.CancelledError:
+            if door.passed or execution.stopped:
+                raise
+            return outcome.postponed(lease)  # the process stops before it was sent
         except (psycopg.Error, DatabaseUnavailable) as error:
             log.warning("task %s: its files cannot be read yet: %s", lease.task_id, error)
             return outcome.postponed(lease)

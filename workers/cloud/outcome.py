@@ -38,8 +38,8 @@ def answered(lease: Lease, answer: Answer, cost: int, heard_after_s: float) -> l
         done.costs = outcome.costs_of(lease, usage)
     done.closes = lease.budgeted
     done.news = [
-        _used(metered(answer, cost), heard_after_s),
         {"kind": "succeeded", "data": {}},
+        _used(metered(answer, cost), heard_after_s),
     ]
     if answer.told:
         done.news.append({"kind": "told", "data": {"limits": answer.told}})
@@ -109,9 +109,7 @@ def elsewhere(lease: Lease, error: ProviderError, heard_after_s: float) -> Opera
 
 def postponed(lease: Lease) -> list[Operation]:
     """The call could not be sent for a reason of our own: it goes back, not counted."""
-    back = Operation("requeue", lease.task_id, lease.seq, {"lost": False})
-    back.news = [_used({}, 0.0)]
-    return [back]
+    return [outcome.requeue(lease)]
 
 
 def _news(error: ProviderError, heard_after_s: float) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from lmx.workers.cloud.flights import Flights
 from lmx.workers.cloud.guarded import Guarded
 from lmx.workers.cloud.intake import CloudIntake
 from lmx.workers.intake import Intake
+from lmx.workers.outcome import LOST
 from lmx.workers.process import WorkerProcess
 from lmx.workers.settlement import settle
 from lmx.workflows.accounts import even_out
@@ -112,4 +113,7 @@ class CloudWorker:
 
     def _failed(self, lease: Lease, error: BaseException) -> list[Operation]:
         self.process.executor.fail(lease, error)
-        return lease.outcome or []
+        ends = lease.outcome or []
+        for end in ends[-1:]:
+            end.news = [*LOST]
+        return ends

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
-from math import inf
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
@@ -12,14 +12,26 @@ import httpx2
 from lmx.workers.cloud.errors import Failure, ProviderError
 
 CONNECT_S: Final = 10.0
-#: When the call that the current task makes may be sent, on this process's monotonic clock.
-moment: Final[ContextVar[float]] = ContextVar("moment", default=-inf)
 _NEVER_MADE: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+@dataclass(slots=True)
+class Gate:
+    """Holds a call back until it may be sent, at a time of this process's monotonic clock."""
+
+    opens: float
+    passed: bool = False
+
+
+#: The gate of the call that the current task makes.
+gate: Final[ContextVar[Gate | None]] = ContextVar("gate", default=None)
 
 
 async def at_its_moment(_: httpx2.Request) -> None:
     """Hold a request back, all made up, until its call may be sent: an event hook for clients."""
-    await asyncio.sleep(max(0.0, moment.get() - monotonic()))
+    if (own := gate.get()) is not None:
+        await asyncio.sleep(max(0.0, own.opens - monotonic()))
+        own.passed = True
 
 
 def broken(error: BaseException, message: str = "") -> ProviderError:

@@ -54,6 +54,7 @@ def _cut_short(conn: psycopg.Connection[Any], grace_s: float) -> int:
                 continue
             if attempts + 1 < max_attempts:
                 conn.execute(statement("forfeit"), {"ids": [task_id]})
+                conn.execute(statement("lose_calls"), {"ids": [task_id]})
                 apply(conn, [keep(task_id, seq), _retry(task_id, seq, attempts, error)])
                 stop_workers(conn, [task_id])
             else:

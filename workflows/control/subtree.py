@@ -69,6 +69,8 @@ def end_trees(conn: Connection, tree: Sequence[int], endings: Sequence[Ending]) 
         conn.execute(statement("forfeit"), {"ids": paying})
     if budgeted:
         close_budgets(conn, budgeted)
+    if leased:
+        conn.execute(statement("lose_calls"), {"ids": leased})
     stop_workers(conn, leased)
     return Ended(tuple(sorted(row[0] for row in rows)), tuple(leased))
 

@@ -96,6 +96,19 @@ def succeeded(state: Breaker, task_id: int | None = None) -> Breaker:
     return state
 
 
+def earlier(state: Breaker, seconds: float) -> Breaker:
+    """The breaker as if all had happened so much earlier."""
+    times = {key: state[key] - seconds for key in ("until", "probe_at") if key in state}
+    return {**state, **times}
+
+
+def over(state: Breaker, task_id: int | None) -> Breaker:
+    """Nothing more will be heard of a call: if it is still the probe, another one may go."""
+    if task_id is None or task_id != state.get("probe"):
+        return state
+    return {key: value for key, value in state.items() if key not in ("probe", "probe_at")}
+
+
 def judged(state: Breaker, now: float, task_id: int | None, *, accepted: bool) -> Breaker:
     """Somebody has judged an answer. Once half open, the next verdict closes or opens it again."""
     if phase(state, now) == "half_open":

@@ -23,8 +23,10 @@ _DEFAULT_PAUSE_S: Final = 15.0
 class News:
     """Something that happened at `at`, on the pool's clock. `data` depends on the kind:
 
-    used      charged_at, heard_at, bound, estimate and real (amounts by dimension)
-    lost      charged_at, estimate: nobody knows what became of the call, which may have arrived
+    used      charged_at, heard_at, bound, estimate and real (amounts by dimension); it is the last
+              news of a call: what it tells of its provider is told before
+    lost      charged_at, heard_at?, estimate: nobody knows what became of the call, which may have
+              arrived
     told      limits: {name: {remaining, limit, resets_at?}}
     refused   retry_after?, limit? (the name), granted? (what the provider says it is)
     failed    kind (of breaker.RULES), for_s? (the provider's own pause), month? (until its end)
@@ -83,16 +85,24 @@ def _until(item: News) -> float | None:
 
 
 def _true_up(pool: Pool, item: News) -> Pool:
-    """Put what a call really used in place of what it was expected to use."""
+    """Put what a call really used in place of what it was expected to use: nothing, if it was not
+    sent."""
     real = item.data["real"]
     heard_at = item.data.get("heard_at", item.data["charged_at"])
-    known = replace(pool, learnt=learn(pool.learnt, item.data.get("bound", {}), real))
+    known = replace(
+        pool,
+        learnt=learn(pool.learnt, item.data.get("bound", {}), real),
+        breaker=breaker.over(pool.breaker, item.task_id),
+    )
     return _corrected(known, item, heard_at, real)
 
 
 def _counted_late(pool: Pool, item: News) -> Pool:
-    """Its request may have arrived at any time until now: it counts from now on."""
-    return _corrected(pool, item, item.at, item.data["estimate"])
+    """Its request may have arrived at any time until now: if it was not heard of, it counts from
+    now on."""
+    known = replace(pool, breaker=breaker.over(pool.breaker, item.task_id))
+    heard_at = item.data.get("heard_at")
+    return _corrected(known, item, item.at if heard_at is None else heard_at, item.data["estimate"])
 
 
 def _corrected(pool: Pool, item: News, heard_at: float, real: Mapping[str, int]) -> Pool:
@@ -103,7 +113,7 @@ def _corrected(pool: Pool, item: News, heard_at: float, real: Mapping[str, int])
     for limit in pool.limits:
         amount, used = estimate.get(limit.of, 0), real.get(limit.of, 0)
         if amount or used:
-            charge = Charge(charged_at, heard_at, amount)
+            charge = Charge(charged_at, min(heard_at, item.at), amount)
             states[limit.name] = limit.meter.correct(pool.state(limit), item.at, charge, used)
     return pool.with_states(states)
 
