@@ -68,6 +68,7 @@ class CloudIntake(Intake):
         self._accounts = None if accounts is None else list(accounts)
         self.due_in = lambda _: None
         self._places: dict[int, Place] = {}
+        self._busy_s = _BREATH_S
 
     def claim(self, conn: psycopg.Connection[Any], slots: int) -> Callable[[], list[Lease]]:
         """Claim what the pools let through now; what must wait stays in the queue."""
@@ -78,12 +79,22 @@ class CloudIntake(Intake):
             "ahead": AHEAD_S / 2,
         }
         waiting = conn.execute(statement("lock_pools"), asked, prepare=True).fetchall()
-        waits = [row[-1] - AHEAD_S / 2 for row in waiting if row[-1] is not None]
+        waits = [self._asked_again(row[-1]) for row in waiting if row[-1] is not None]
+        if not any(row[-1] == 0 for row in waiting):
+            self._busy_s = _BREATH_S
         locked = [row for row in waiting if row[-1] is None]
         read = self._claim_from(conn, locked, slots, waits) if locked else list
         if waits:
             self.due_in(max(_BREATH_S, min(waits)) + uniform(0, _SPREAD_S))  # noqa: S311
         return read
+
+    def _asked_again(self, wait: float) -> float:
+        """In how many seconds to ask a pool again. One that another process has locked (wait 0) is
+        asked soon, but less and less often: that process may be stuck."""
+        if wait > 0:
+            return wait
+        self._busy_s = min(2 * self._busy_s, AHEAD_S)
+        return self._busy_s
 
     def _claim_from(
         self,

@@ -19,7 +19,8 @@ AHEAD_S: Final = 0.2
 class PoolRow:
     """A locked pool, with its news and its waiting calls; `now` is the time on its clock.
 
-    `shared_id` is the pool of the limits that it shares, `flying` are the calls on their way.
+    `shared_id` is the pool of the limits that it shares, `flying` are the calls on their way. The
+    clock was `set_back` by so much since the pool was written.
     """
 
     id: int
@@ -33,10 +34,13 @@ class PoolRow:
     news: Sequence[tuple[str, float, int | None, Mapping[str, Any]]]
     waiting: Sequence[tuple[int, str, Mapping[str, int]]]
     flying: Sequence[Flying]
+    set_back: float = 0.0
 
     def fold(self) -> Folded:
         """The pool with its news folded in."""
         pool = replace(read_pool(self.limits, self.state), flying=self.flying)
+        if self.set_back:
+            pool = pool.earlier(self.set_back)
         return fold(pool, (News(*item) for item in self.news), self.state.get("lowered", {}))
 
 
@@ -95,10 +99,10 @@ class Turn:
             self._write(row, Admission(pools[pool_id]), folded[pool_id])
 
     def _ask_again(self, rows: Sequence[PoolRow]) -> None:
-        """Slots are left, and a pool that started all that was seen of it may have more."""
+        """Slots are left, and a pool that waits for nothing may have more than was its share."""
         for row in rows:
-            started = all(task in self.chosen for task, _, _ in row.waiting)
-            if started and len(row.waiting) >= self.seen and self.waits[row.id] is None:
+            left = any(task not in self.chosen for task, _, _ in row.waiting)
+            if self.waits[row.id] is None and (left or len(row.waiting) >= self.seen):
                 self.waits[row.id] = 0.0
 
     def _decide(self, row: PoolRow, share: int, shared: Pool | None) -> Pool | None:
@@ -131,7 +135,13 @@ class Turn:
         if decision.deferred and wait is None:
             self.waits[row.id] = 0.0  # others may have stood behind what was set aside
         state = write_state(decision.pool, folded.lowered)
-        if wait is None and not decision.admitted and state == row.state:
+        if decision.waiting is not None:
+            state["head"] = decision.waiting
+        charged = {
+            str(task): {"at": start.at, "costs": start.costs}
+            for task, start in decision.admitted.items()
+        } | {str(task): {} for task in decision.never}
+        if wait is None and not charged and state == row.state:
             return
         self.written.append(
             {
@@ -140,10 +150,7 @@ class Turn:
                 "wait": None if wait is None else wait.seconds,
                 "reason": None if wait is None else wait.reason,
                 "now": row.now,
-                "charged": {
-                    str(task): {"at": start.at, "costs": start.costs}
-                    for task, start in decision.admitted.items()
-                },
+                "charged": charged,
             }
         )
 

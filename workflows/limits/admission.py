@@ -50,7 +50,7 @@ class Admission:
     """The decision: calls that start, when, and what the pool is charged for each; calls that never
     can, with the reason; calls that no allowance has room for; the pool after it, what it shares.
 
-    `wait` is set when a call was left that has to wait.
+    `wait` is set when a call was left that has to wait: `waiting`, before which no other may start.
     """
 
     pool: Pool
@@ -59,6 +59,7 @@ class Admission:
     deferred: dict[int, Deferral] = field(default_factory=dict)
     never: dict[int, str] = field(default_factory=dict)
     wait: Wait | None = None
+    waiting: int | None = None
 
 
 def admit(
@@ -92,7 +93,7 @@ def admit(
         wait = _wait(decision, now, costs, refusal)
         at = now if wait is None else now + wait.seconds
         if wait and not (wait.sure and wait.seconds <= ahead and _free(decision, at, costs)):
-            decision.wait = wait
+            decision.wait, decision.waiting = wait, call.id
             break
         _start(decision, now, at, call, costs)
         if purse:

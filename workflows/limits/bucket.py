@@ -75,6 +75,13 @@ class Bucket:
         ]
         return _state(level - given_back, now, lows)
 
+    def earlier(self, state: State, seconds: float) -> State:
+        """The level of so much earlier."""
+        if not state:
+            return state
+        lows = [(at - seconds, low) for at, low in state.get("lows", ())]
+        return _state(float(state["level"]), float(state["at"]) - seconds, lows)
+
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """Never below what the provider has counted."""
         level = max(self._level(state, now), float(limit - remaining))

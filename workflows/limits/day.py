@@ -56,6 +56,10 @@ class Day:
         kept = {day: n for day, n in (known | counts).items() if n and day >= first}
         return {"counts": {day.isoformat(): n for day, n in kept.items()}}
 
+    def earlier(self, state: State, seconds: float) -> State:  # noqa: ARG002
+        """Nobody knows on which day a clock was wrong."""
+        return state
+
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """At least what the provider has counted."""
         today = self._days(now)[-1]

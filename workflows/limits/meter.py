@@ -47,6 +47,9 @@ class Meter(Protocol):
     def correct(self, state: State, now: float, charge: Charge, real: int) -> State:
         """Put what a call has really used in place of what was charged for it."""
 
+    def earlier(self, state: State, seconds: float) -> State:
+        """The state as if all had happened so much earlier: the clock was set back."""
+
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """The provider says `remaining` of its `limit` is left: it may only lower what we have."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lmx.workflows.errors import InvalidInput
+from lmx.workflows.limits import breaker
 from lmx.workflows.limits.breaker import Breaker
 from lmx.workflows.limits.bucket import Bucket
 from lmx.workflows.limits.day import Day
@@ -89,6 +90,18 @@ class Pool:
                 limit.name: limit.meter.charge(self.state(limit), now, limit.amount(costs), at)
                 for limit in self.limits
             }
+        )
+
+    def earlier(self, seconds: float) -> "Pool":
+        """The pool as if all had happened so much earlier: the clock was set back by that."""
+        moved = self.with_states(
+            {limit.name: limit.meter.earlier(self.state(limit), seconds) for limit in self.limits}
+        )
+        return replace(
+            moved,
+            breaker=breaker.earlier(self.breaker, seconds),
+            quality=breaker.earlier(self.quality, seconds),
+            not_before=max(0.0, self.not_before - seconds),
         )
 
 

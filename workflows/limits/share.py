@@ -74,6 +74,11 @@ class Share:
         """Estimates are not used here."""
         return state
 
+    def earlier(self, state: State, seconds: float) -> State:
+        """Paced since so much earlier; when the window ends is the provider's word."""
+        since = {"paced_since": state["paced_since"] - seconds} if "paced_since" in state else {}
+        return {**state, **since}
+
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """The provider's own figure; `resets_at` comes by `until`."""
         known = self._current(state, now)

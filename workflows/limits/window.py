@@ -79,6 +79,11 @@ class Window:
         cells[place : place + there] = kept
         return {"counts": cells} if cells else {}
 
+    def earlier(self, state: State, seconds: float) -> State:
+        """The counts of so much earlier."""
+        cells = [(at - seconds, count) for at, count in state.get("counts", ())]
+        return {"counts": cells} if cells else {}
+
     def told(self, state: State, now: float, remaining: int, limit: int) -> State:
         """What the provider has counted and we have not counts as used now."""
         missing = limit - remaining - sum(n for _, n in self._recent(state, now))

@@ -1,7 +1,8 @@
 -- Read locked pools on their own clocks: the limits, the state, the news (which is taken), and the
 -- foremost ready calls, locked, as [id, model, costs], and those that have been on their way for
 -- longer than its shortest limit looks back, as [charged_at, costs, heard_at], which count for what
--- their pool shares, too. The first pool is the one whose call waits longest.
+-- their pool shares, too; by how much the clock was set back since the pool was written. The first pool is
+-- the one whose call waits longest.
 WITH news AS (
     DELETE FROM lmx.pool_news WHERE pool_id = ANY(%(ids)s::integer[]) RETURNING *
 ), clock AS (
@@ -41,7 +42,8 @@ SELECT p.id, p.name, p.shared_id, p.provider || '/' || p.account, p.limits, p.st
             <= extract(epoch FROM p.clock_origin)::float8
                + extract(epoch FROM clock.now - p.clock_origin)::float8 * p.clock_rate
                - (SELECT coalesce(min(coalesce((l ->> 'period_s')::float8, 60)), 0)
-                  FROM jsonb_array_elements(p.limits) l)) AS flying
+                  FROM jsonb_array_elements(p.limits) l)) AS flying,
+       greatest(0, extract(epoch FROM p.updated_at - clock.now)::float8) * p.clock_rate AS set_back
 FROM lmx.pools p, clock
 WHERE p.id = ANY(%(ids)s::integer[])
 ORDER BY (SELECT min(w.rank) FROM waiting w WHERE w.pool_id = p.id) NULLS LAST, p.id
