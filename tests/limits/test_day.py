@@ -5,8 +5,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from lmx.workflows.limits.admission import next_wait
 from lmx.workflows.limits.day import Day
+from lmx.workflows.limits.folding import News, fold
 from lmx.workflows.limits.meter import Charge
+from lmx.workflows.limits.pool import read_pool
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 HOUR = 3600.0
@@ -50,6 +53,18 @@ def test_a_correction_of_yesterday_changes_nothing_today() -> None:
     earlier = Charge(noon + 23 * HOUR, noon + 23 * HOUR, 3)
     corrected = day.correct(state, noon + 24 * HOUR, earlier, 0)
     assert day.usage(corrected, noon + 24 * HOUR).used == 1
+
+
+@pytest.mark.parametrize(("after_s", "rests_s"), [(-0.5, 15), (3, 15), (600, 24 * HOUR - 599)])
+def test_a_refusal_at_midnight_may_be_for_the_old_day(after_s: float, rests_s: float) -> None:
+    """The provider's clock is a little slower; what was refused waits, but not for a day."""
+    row = {"name": "requests/day", "of": "requests", "kind": "day", "limit": 100}
+    now = at("2026-07-02T00:00:00") + after_s
+    refusal = News("refused", now, 1, {"limit": "requests/day", "granted": 100})
+    pool = fold(read_pool([row], {}), [refusal], {}).pool
+    wait = next_wait(pool, now, {"requests": 1})
+    assert wait is not None
+    assert wait.seconds == pytest.approx(rests_s)
 
 
 def test_an_exhausted_day_is_full_until_midnight() -> None:

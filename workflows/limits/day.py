@@ -7,9 +7,13 @@ the time zone. What is sent so near to midnight that it may arrive on either sid
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import inf
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from lmx.workflows.limits.meter import Charge, State, Usage
+
+#: By so much may the clock of a provider that refuses something be slower than ours.
+_SLOWER_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,10 @@ class Day:
     def forgets(self, now: float, at: float) -> bool:  # noqa: ARG002
         """A day's count stays until its end."""
         return False
+
+    def just_began(self, now: float) -> bool:
+        """Whether a refusal may be for the day before: the provider's clock may be slower."""
+        return self._days(now - _SLOWER_S)[0] != self._days(now)[-1]
 
     def exhausted(self, state: State, now: float) -> State:
         """Nothing is left today."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from lmx.workflows.limits import breaker
+from lmx.workflows.limits.day import Day
 from lmx.workflows.limits.learning import learn
 from lmx.workflows.limits.meter import Charge
 from lmx.workflows.limits.pool import Pool
@@ -137,14 +138,18 @@ def _told(pool: Pool, item: News, lowered: dict[str, int]) -> Pool:
 
 
 def _refused(pool: Pool, item: News, lowered: dict[str, int]) -> Pool:
-    """A refusal for a limit: believe the provider, and rest for as long as it asks."""
+    """A refusal for a limit: believe the provider, and rest for as long as it asks.
+
+    One right after midnight does not stop the whole new day.
+    """
     limit = pool.limit(item.data.get("limit", ""))
     retry_after = item.data.get("retry_after")
     if limit is not None:
         granted = item.data.get("granted", limit.meter.limit)
         if granted < limit.meter.limit:
             lowered[limit.name] = granted
-        if retry_after is None:
+        old = isinstance(limit.meter, Day) and limit.meter.just_began(item.at)
+        if retry_after is None and not old:
             exhausted = limit.meter.exhausted(pool.state(limit), item.at)
             return pool.with_states({limit.name: exhausted})
     pause = _DEFAULT_PAUSE_S if retry_after is None else retry_after

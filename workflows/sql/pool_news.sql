@@ -1,6 +1,6 @@
--- Tell pools what became of their calls, in this order, fenced by the leases. Real usage comes with the estimate
--- that it replaces, the time at which that was charged, and when the provider was first heard: so
--- many seconds of ours after the charge. It counts for what the pool shares, too, whose limits are
+-- Tell pools what became of their calls, in this order, fenced by the leases. Real usage comes with the
+-- estimate that it replaces, the time at which that was charged, and when the provider was first heard:
+-- so many seconds of ours after the charge. It counts for what the pool shares, too, whose limits are
 -- also told of refusals for them. Workers are woken only where a call may start sooner for it: some of
 -- what a pool waits for, or the one whose limits it shares, was given back, or a breaker may close.
 WITH told AS (
