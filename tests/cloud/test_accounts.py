@@ -9,12 +9,15 @@ from lmx.workers.cloud import outcome
 from lmx.workers.cloud.errors import Failure, by_provider
 from lmx.workers.cloud.intake import CloudIntake
 from lmx.workflows.accounts import Twin, even_out, shifts
+from lmx.workflows.allowances.rules import Allowance, set_allowance
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
+from lmx.workflows.operations import encode
 from lmx.workflows.providers.catalog import load_catalog
 from lmx.workflows.providers.pricing import load_prices
 from lmx.workflows.providers.publishing import publish, try_keys_again
 from lmx.workflows.routing.diverting import divert
+from lmx.workflows.sql import statement
 from lmx.workflows.views import model_calls
 from tests.support.routes import Routes
 
@@ -155,11 +158,43 @@ def test_a_breaker_that_is_about_to_open_counts_and_a_new_start_tries_the_key(tw
     assert spread(two) == {WORK: 2, HOME: 2}
 
 
+def test_an_account_that_has_spent_its_allowance_leaves_its_calls_to_the_other(two: Routes) -> None:
+    tasks = ask(two, 4)
+    (rich, poor) = ("anthropic/work", "anthropic/home")
+    set_allowance(two.conn, Allowance(poor, "calls", "day", "UTC", 1))
+    two.conn.execute(statement("open_periods"))
+    two.conn.execute("UPDATE lmx.allowance_periods SET spent = 1")
+    waits = [task for task in tasks if two.where(task)[1] == HOME]
+    rows = [{"task": task, "until": 4e9, "reason": "no money"} for task in waits]
+    two.conn.execute(statement("defer_calls"), {"calls": encode(rows)})
+    assert {two.where(task)[1] for task in ask(two, 3)} == {WORK}
+    assert even_out(two.conn) == len(waits) == 2
+    assert spread(two) == {WORK: 7}
+    set_allowance(two.conn, Allowance(rich, "calls", "day", "UTC", 1))
+    two.conn.execute(statement("open_periods"))
+    two.conn.execute("UPDATE lmx.allowance_periods SET spent = 1")
+    rows = [{"task": task, "until": 4e9, "reason": "no money"} for task in tasks]
+    two.conn.execute(statement("defer_calls"), {"calls": encode(rows)})
+    even_out(two.conn)
+    assert {two.hands.state(task) for task in tasks} == {"scheduled"}, "nobody has money"
+
+
 def test_an_idle_account_takes_half_of_the_longest_line() -> None:
-    idle, busy = Twin(1, "a", "haiku", True, 0), Twin(2, "b", "haiku", True, 9)
-    broken = Twin(3, "c", "haiku", False, 5)
-    other = Twin(4, "d", "opus", True, 7)
+    idle, busy = (
+        Twin(1, "a", "anthropic/a", "haiku", True, 0),
+        Twin(2, "b", "anthropic/b", "haiku", True, 9),
+    )
+    broken = Twin(3, "c", "anthropic/c", "haiku", False, 5)
+    other = Twin(4, "d", "anthropic/d", "opus", True, 7)
     assert [(s.here, s.there, s.calls) for s in shifts([idle, busy, other])] == [(busy, idle, 4)]
     assert [(s.here, s.there, s.calls) for s in shifts([busy, broken])] == [(broken, busy, 5)]
     assert shifts([broken, other]) == []
-    assert shifts([Twin(1, "a", "haiku", True, 0), Twin(2, "b", "haiku", True, 1)]) == []
+    assert (
+        shifts(
+            [
+                Twin(1, "a", "anthropic/a", "haiku", True, 0),
+                Twin(2, "b", "anthropic/b", "haiku", True, 1),
+            ]
+        )
+        == []
+    )

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import psycopg
 
-from lmx.workflows.allowances.purse import amounts_of
+from lmx.workflows.allowances.looking import clock, purse_of
+from lmx.workflows.allowances.purse import Deferral, amounts_of
 from lmx.workflows.allowances.rules import never_fits, refuse_impossible
 from lmx.workflows.errors import InvalidInput, NotFound
 from lmx.workflows.providers.catalog import CloudModel
@@ -134,13 +135,19 @@ def plan_cloud_call(
 def _affordable(
     conn: psycopg.Connection[Any], pools: Sequence[Choice], amounts: Mapping[str, int]
 ) -> Choice:
-    """The first pool whose account may ever spend so much. Raises BudgetExceeded."""
+    """The first pool whose account may spend so much in its present period, or at least ever.
+
+    Raises BudgetExceeded.
+    """
     refused = [never_fits(conn, pool.account, amounts) for pool in pools]
-    for pool, refusal in zip(pools, refused, strict=True):
-        if refusal is None:
-            return pool
-    first = next(filter(None, refused))
-    raise refuse_impossible(first, amounts)
+    able = [pool for pool, refusal in zip(pools, refused, strict=True) if refusal is None]
+    if not able:
+        raise refuse_impossible(next(filter(None, refused)), amounts)
+    if len(able) == 1:
+        return able[0]
+    purse = purse_of(conn, clock(conn))
+    now = (one for one in able if not isinstance(purse.refusal(one.account, amounts), Deferral))
+    return next(now, able[0])
 
 
 def estimated_tokens(size: int) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from lmx.workflows.allowances.purse import Deferral, Period, Purse, amounts_of
-from lmx.workflows.allowances.rules import AllowanceView, list_allowances
+from lmx.workflows.allowances.looking import clock, purse_of
+from lmx.workflows.allowances.purse import Deferral, Purse, amounts_of
 from lmx.workflows.errors import LmxError
 from lmx.workflows.generation import TEMPLATE_TOKENS, default_max_tokens
 from lmx.workflows.limits import breaker
@@ -169,14 +169,14 @@ def survey(
         row[0]: Ahead(_extrapolated(row[1], row[2]), row[3])
         for row in conn.execute(statement("pools_ahead"), asked, prepare=True)
     }
-    now = _now(conn)
+    now = clock(conn)
     generating = [row for row in list_models(conn) if row.info.get("generates") is not False]
     return Survey(
         published_models(conn),
         [(pool, waiting[pool.id]) for pool in pools_now(conn) if pool.id in waiting],
         [(row, _never_fits(conn, row, n_ctx or row.n_ctx)) for row in generating],
         _local_queue(conn, place[1] if place[0] is None else None),
-        Purse([_period(number, one, now) for number, one in enumerate(list_allowances(conn))]),
+        purse_of(conn, now),
         now,
         n_ctx,
     )
@@ -209,19 +209,6 @@ def _rejected(row: PoolNow) -> str | None:
     if breaker.phase(row.pool.quality, row.now) != "open":
         return None
     return "its last answers were rejected"
-
-
-def _now(conn: Connection) -> float:
-    row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
-    assert row is not None
-    return float(row[0])
-
-
-def _period(number: int, view: AllowanceView, now: float) -> Period:
-    """The present period of an allowance, for a look at it; nothing is held."""
-    ends = None if view.ends_at is None else view.ends_at.timestamp()
-    limits = (view.ceiling, view.spent, view.held)
-    return Period(number, view.scope, view.unit, view.per, view.zone, *limits, ends, now)
 
 
 def _local_queue(conn: Connection, rank: float | None) -> LocalQueue:

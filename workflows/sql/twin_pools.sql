@@ -1,6 +1,6 @@
 -- The pools of model groups that several accounts have: whether calls may start there, as far as worker
 -- and breaker are concerned, and how many wait that no route has placed, counted up to a thousand.
-SELECT p.id, p.name, p.provider || '/' || p.model_group,
+SELECT p.id, p.name, p.provider || '/' || p.account, p.provider || '/' || p.model_group,
 -- :include attended
        AND NOT
 -- :include broken
