@@ -40,9 +40,10 @@ class TaskView:
 
     `attempts` counts failed executions, `deliveries` the claims since the last progress. `worker`
     names the process that holds the lease. `shelved` tells that the task waits for its paused run.
-    `output` is None too when it was not asked for. `usage` is what a model call used, `routed` why
-    a route has chosen its model. `partial` is what has come of an answer that is not whole
-    (`Partial.end`): so far, while the call runs; at the last, when it has ended without a result.
+    `output` and `partial` are None too when they were not asked for. `usage` is what a model call
+    used, `routed` why a route has chosen its model. `partial` is what has come of an answer that is
+    not whole (`Partial.end`): so far, while the call runs; at the last, when it has ended without a
+    result.
     """
 
     id: int
