@@ -80,6 +80,10 @@ ABSURD: dict[str, tuple[dict[str, Any], type[EngineError], str]] = {
     "no tokens": ({"max_tokens": 0}, InvalidRequest, "max_tokens is 0"),
     "fewer than no tokens": ({"max_tokens": -1}, InvalidRequest, "max_tokens is -1"),
     "endless tokens": ({"max_tokens": 2**70}, InvalidRequest, "max_tokens is"),
+    "half a token": ({"max_tokens": 1.5}, InvalidRequest, "max_tokens is 1.5"),
+    "half a token of a context": ({"n_ctx": 1.5}, InvalidRequest, "n_ctx is 1.5"),
+    "a cache that is no word": ({"kv_type": 8}, InvalidRequest, "kv_type is 8"),
+    "a word for a deadline": ({"deadline_s": "soon"}, InvalidRequest, "deadline_s is 'soon'"),
     "no context": ({"n_ctx": 0}, InvalidRequest, "n_ctx is 0"),
     "a negative context": ({"n_ctx": -(2**40)}, InvalidRequest, "n_ctx is 0"),
     "more context than trained": ({"n_ctx": 10**6}, InvalidRequest, "trained for 4096"),
@@ -149,6 +153,23 @@ def test_what_cannot_be_meant_is_one_typed_error(
     assert sampler_engine.snapshot()["used"] == 0
 
 
-def test_a_cap_beyond_the_device_s_memory_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="the memory cap of"):
-        Engine(device="cpu", cap_bytes=2**60)
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"cap_bytes": 2**60}, "the memory cap of .* is more than the .* of cpu"),
+        ({"cap_bytes": 0.5}, "cap_bytes is 0.5"),
+        ({"threads": 0}, "threads is 0"),
+        ({"max_slots": 1000}, "max_slots must be between 1 and"),
+        ({"patience_s": math.nan}, "patience_s is nan"),
+        ({"quantum_s": -1}, "quantum_s is -1"),
+        ({"host_bytes": -1}, "host_bytes is -1"),
+        ({"copy_limit": -1.0}, "copy_limit is -1.0"),
+        ({"streaming": "perhaps"}, "streaming is 'perhaps'"),
+    ],
+)
+def test_an_engine_that_cannot_be_meant_is_one_typed_error(
+    options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=complaint) as refusal:
+        Engine(device="cpu", **options)
+    assert "\n" not in str(refusal.value)

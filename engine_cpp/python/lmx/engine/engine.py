@@ -12,11 +12,11 @@ from typing import Any, Literal
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
 from lmx.engine.answers import Reading
+from lmx.engine.checks import INT_32, at_least_zero, whole
 from lmx.engine.conversation import Message, ToolChoice, ToolSpec
 from lmx.engine.determinism import Proofs
 from lmx.engine.devices import cpu_count
 from lmx.engine.embedding import EmbeddingRequest, Pooling, submit_texts
-from lmx.engine.errors import InvalidRequest
 from lmx.engine.estimates import N_UBATCH, context_spec
 from lmx.engine.files import StrPath, inspect_model
 from lmx.engine.forms import form_of
@@ -76,27 +76,21 @@ class Engine(EngineMemory):
         stream_slots: int = 2,
         copy_limit: float | None = None,
     ) -> None:
-        if cap_bytes is not None and not 0 < cap_bytes < 2**64:
-            raise InvalidRequest(f"cap_bytes is {cap_bytes} but must be more than 0")
-        if not 0 < max_slots < 2**31 or (threads is not None and not 0 < threads < 2**31):
-            raise InvalidRequest("threads and max_slots must be 1 or more")
-        if not 0 <= (host_bytes or 0) < 2**64 or not 0 <= spill_bytes < 2**64:
-            raise InvalidRequest("host_bytes and spill_bytes must be 0 or more")
         self._device = device
         threads = max(1, cpu_count() - 1) if threads is None else threads
         super().__init__(
             _core.Engine(
                 device,
-                cap_bytes,
-                threads,
-                max_slots,
-                patience_s,
-                quantum_s,
-                host_bytes,
+                None if cap_bytes is None else whole("cap_bytes", cap_bytes, 1),
+                whole("threads", threads, 1, INT_32),
+                whole("max_slots", max_slots, 1, INT_32),
+                at_least_zero("patience_s", patience_s),
+                at_least_zero("quantum_s", quantum_s),
+                None if host_bytes is None else whole("host_bytes", host_bytes, 0),
                 "" if spill_dir is None else os.fspath(spill_dir),
-                spill_bytes,
+                whole("spill_bytes", spill_bytes, 0),
                 stream_policy(streaming, resident_layers, stream_slots),
-                _core.CopyOptions(bytes_per_s=copy_limit or 0.0),
+                _core.CopyOptions(bytes_per_s=at_least_zero("copy_limit", copy_limit or 0)),
             )
         )
         self._proofs = Proofs(determinism_file, _core.device_name(device), threads)
@@ -166,26 +160,20 @@ class Engine(EngineMemory):
             stop=stop,
         )
         given = form.chat
-        if not 0 < max_tokens < 2**32:
-            raise InvalidRequest(f"max_tokens is {max_tokens} but must be 1 or more")
-        if logprobs is not None and not 0 <= logprobs <= MAX_LOGPROBS:
-            raise InvalidRequest(f"logprobs is {logprobs} but must be from 0 to {MAX_LOGPROBS}")
-        if not 0 < max_unread < 2**63:
-            raise InvalidRequest(f"max_unread is {max_unread} but must be 1 or more")
         request = self._core.submit(
             info.path,
             given.prompt,
-            max_tokens,
+            whole("max_tokens", max_tokens, 1, INT_32),
             context_spec(n_ctx, 1, kv_type, N_UBATCH if n_ubatch is None else n_ubatch, flash_attn),
             (sampling or Sampling()).to_core(),
             form.stops,
-            deadline_s,
+            None if deadline_s is None else at_least_zero("deadline_s", deadline_s),
             form.constraint,
             list(given.preserved),
-            logprobs,
+            None if logprobs is None else whole("logprobs", logprobs, 0, MAX_LOGPROBS),
             encodable(session or ""),
-            mode,
-            max_unread,
+            encodable(mode),
+            whole("max_unread", max_unread, 1),
             self._proofs.batch(info.path, kv_type, flash_attn) if mode == "deterministic" else 1,
             may_widen=n_ubatch is None,
         )

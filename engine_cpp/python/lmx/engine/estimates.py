@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lmx.engine import _core
 from lmx.engine._log import forward_logs
+from lmx.engine.errors import InvalidRequest
 from lmx.engine.files import StrPath, inspect_model
 
 N_UBATCH = 512  # prompt tokens of one decode
@@ -76,10 +77,16 @@ def context_spec(
 ) -> _core.ContextSpec:
     """The compiled part's form; numbers that it cannot hold become ones that it refuses."""
 
-    def held(number: int) -> int:
+    def held(name: str, number: int) -> int:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise InvalidRequest(f"{name} is {number!r} but must be a whole number")
         return min(max(number, 0), 2**32 - 1)
 
-    return _core.ContextSpec(held(n_ctx), held(n_seq), kv_type, held(n_ubatch), flash_attn, pooling)
+    for name, value in (("kv_type", kv_type), ("flash_attn", flash_attn), ("pooling", pooling)):
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name} is {value!r} but must be a word")
+    tokens, batch = held("n_ctx", n_ctx), held("n_ubatch", n_ubatch)
+    return _core.ContextSpec(tokens, held("n_seq", n_seq), kv_type, batch, flash_attn, pooling)
 
 
 def to_estimate(footprint: _core.Footprint) -> Estimate:
