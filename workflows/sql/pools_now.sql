@@ -1,14 +1,13 @@
 -- All pools as they are now, each on its own clock: limits, state and the news that no claim has taken yet;
 -- how many calls wait and are on their way (in batches, too); in how many seconds the next may start, and
 -- what for; how many wait for the end of an allowance's period, and for which; whether it is served.
+WITH news AS (
+    SELECT * FROM lmx.pool_news
+), clock AS (
+    SELECT clock_timestamp() AS now
+)
 SELECT p.id, p.name, p.queue, p.provider, p.model_group, p.limits, p.state, p.clock_rate,
-       extract(epoch FROM p.clock_origin)::float8
-           + extract(epoch FROM clock_timestamp() - p.clock_origin)::float8 * p.clock_rate,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(
-                   n.kind, extract(epoch FROM p.clock_origin)::float8
-                       + extract(epoch FROM n.at - p.clock_origin)::float8 * p.clock_rate,
-                   n.task_id, n.data) ORDER BY n.id), '[]')
-        FROM lmx.pool_news n WHERE n.pool_id = p.id),
+       own.now, told.news,
        (SELECT count(*) FROM lmx.tasks t WHERE t.pool_id = p.id AND t.state = 'ready'),
        (SELECT count(*) FROM lmx.tasks t JOIN lmx.workers w ON w.id = t.worker_id
         WHERE t.state = 'leased' AND t.pool_id = p.id)
@@ -20,4 +19,6 @@ SELECT p.id, p.name, p.queue, p.provider, p.model_group, p.limits, p.state, p.cl
        (SELECT min(c.deferred) FROM lmx.calls c JOIN lmx.tasks t ON t.id = c.task_id
         WHERE c.deferred IS NOT NULL AND c.pool_id = p.id AND t.state = 'scheduled'),
 -- :include attended
-FROM lmx.pools p ORDER BY p.name
+FROM lmx.pools p CROSS JOIN clock
+-- :include own_clock
+ORDER BY p.name

@@ -11,19 +11,15 @@ WITH news AS (
     WHERE b.next_at IS NOT NULL AND p.queue = %(queue)s
 )
 SELECT p.id, p.state, p.clock_rate,
-       extract(epoch FROM p.clock_origin)::float8
-           + extract(epoch FROM clock.now - p.clock_origin)::float8 * p.clock_rate AS now,
+       own.now,
        (SELECT count(*) FROM (
             SELECT FROM lmx.tasks t
             WHERE t.pool_id = p.id AND t.state = 'ready' AND t.message IS NULL
               AND NOT EXISTS (SELECT FROM lmx.runs r WHERE r.id = t.root_id AND r.paused)
             LIMIT %(enough)s) few) AS ready,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(
-                   n.kind, extract(epoch FROM p.clock_origin)::float8
-                       + extract(epoch FROM n.at - p.clock_origin)::float8 * p.clock_rate,
-                   n.task_id, n.data) ORDER BY n.id), '[]')
-        FROM news n WHERE n.pool_id = p.id) AS news,
+       told.news,
        queued.sums
-FROM lmx.pools p, clock, queued
+FROM lmx.pools p CROSS JOIN clock CROSS JOIN queued
+-- :include own_clock
 WHERE p.id = ANY(%(ids)s::integer[])
 ORDER BY p.id

@@ -26,24 +26,17 @@ WITH news AS (
       AND (own.id = ANY(%(ids)s::integer[]) OR own.shared_id = ANY(%(ids)s::integer[]))
 )
 SELECT p.id, p.name, p.shared_id, p.provider || '/' || p.account, p.limits, p.state, p.clock_rate,
-       extract(epoch FROM p.clock_origin)::float8
-           + extract(epoch FROM clock.now - p.clock_origin)::float8 * p.clock_rate AS now,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(
-                   n.kind, extract(epoch FROM p.clock_origin)::float8
-                       + extract(epoch FROM n.at - p.clock_origin)::float8 * p.clock_rate,
-                   n.task_id, n.data) ORDER BY n.id), '[]')
-        FROM news n WHERE n.pool_id = p.id) AS news,
+       own.now, told.news,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(w.id, w.model, w.costs) ORDER BY w.rank, w.id), '[]')
         FROM waiting w WHERE w.pool_id = p.id) AS waiting,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
                    f.charged_at, f.charged, f.charged_at + f.heard_s * p.clock_rate)), '[]')
         FROM flying f
         WHERE p.id IN (f.id, f.shared_id) AND f.charged_at
-            <= extract(epoch FROM p.clock_origin)::float8
-               + extract(epoch FROM clock.now - p.clock_origin)::float8 * p.clock_rate
-               - (SELECT coalesce(min(coalesce((l ->> 'period_s')::float8, 60)), 0)
-                  FROM jsonb_array_elements(p.limits) l)) AS flying,
+            <= own.now - (SELECT coalesce(min(coalesce((l ->> 'period_s')::float8, 60)), 0)
+                          FROM jsonb_array_elements(p.limits) l)) AS flying,
        greatest(0, extract(epoch FROM p.updated_at - clock.now)::float8) * p.clock_rate AS set_back
-FROM lmx.pools p, clock
+FROM lmx.pools p CROSS JOIN clock
+-- :include own_clock
 WHERE p.id = ANY(%(ids)s::integer[])
 ORDER BY (SELECT min(w.rank) FROM waiting w WHERE w.pool_id = p.id) NULLS LAST, p.id
