@@ -64,7 +64,10 @@ def check_engine(settings: Settings) -> Iterator[Check]:
     yield from _check_gpu(device)
     if cap > room:
         advice = f"lower LMX_VRAM_CAP to {format_bytes(room)} or less"
-        yield Check("engine", "warn", "the cap is more than 90 % of the device", advice)
+        if cap > room / 9 * 10:  # no engine takes it
+            yield Check("engine", "fail", "the cap is more than the device has", advice)
+        else:
+            yield Check("engine", "warn", "the cap is more than 90 % of the device", advice)
 
 
 def _check_gpu(device: DeviceDescription) -> Iterator[Check]:

@@ -99,8 +99,13 @@ def test_a_model_file_that_was_changed_or_lost_is_found(
     assert "lmx models add --replace --name lost" in found["model lost"]["advice"]
 
 
-def test_an_unusable_device_fails(healthy: Lmx, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LMX_DEVICE", "cuda:99")
+@pytest.mark.parametrize(
+    ("name", "value"), [("LMX_DEVICE", "cuda:99"), ("LMX_VRAM_CAP", "9000TiB")]
+)
+def test_a_device_that_cannot_be_used_so_fails(
+    healthy: Lmx, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
     assert findings(healthy)["engine"]["state"] == "fail"
 
 

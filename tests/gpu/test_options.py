@@ -1,7 +1,7 @@
 """Options of local models through the queue: the cache's type, the mode, and every range."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from lmx.workflows.call_options import _NUMBERS, _WHOLE, KV_TYPES
 from lmx.workflows.client import Client
 from lmx.workflows.database.connect import Database
 from lmx.workflows.errors import InvalidInput
-from lmx.workflows.models import Model, Need
+from lmx.workflows.models import Model, Need, add_model, record_need
 from tests.gpu.conftest import CALL, N_CTX, StartWorker, register
 from tests.gpu.test_gpu_worker import WAIT_S, need
 from tests.support.tiny import tiny_model
@@ -67,6 +67,16 @@ def test_a_deterministic_call_goes_on_from_whole_chunks_only(
         assert usage is not None
         cached.append(usage["cached_tokens"])
     assert cached[0] == cached[2] == 0 < cached[1]
+
+
+def test_what_was_measured_with_another_cache_is_forgotten(database: Database) -> None:
+    measured = Model("m", "/m.gguf", "0" * 64, 9, 512, needs={512: Need(9, 8, 7)})
+    packed = replace(measured, info={"kv_type": "q8_0"}, needs={1024: Need(9, 8, 7)})
+    with database.connect() as conn:
+        add_model(conn, measured)
+        assert set(add_model(conn, packed).needs) == {1024}
+        record_need(conn, measured, 512, Need(9, 8, 7))  # by who looked before it was replaced
+        assert set(add_model(conn, packed).needs) == {1024}
 
 
 @pytest.mark.parametrize("own", KV_TYPES)
