@@ -1,14 +1,12 @@
-"""What the API answers with. Times are RFC 3339; money is a decimal string of dollars."""
+"""What the API answers of runs and tasks. Times are RFC 3339; money is a text of dollars."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lmx.api.http.amounts import amount_of, dollars, usage_of
+from lmx.api.http.amounts import amount_of, usage_of
 from lmx.api.http.decisions import Routed, routed_of
-from lmx.workflows.models import Model as ModelRow
 from lmx.workflows.views import BudgetView, EventView, RunView, TaskView
 
 
@@ -174,69 +172,6 @@ class Signalled(BaseModel):
     name: str
 
 
-class Queue(BaseModel):
-    """A queue and how many tasks wait in it."""
-
-    name: str
-    paused: bool
-    ready: int
-    leased: int
-    scheduled: int
-    shelved: int
-
-
-class Queues(BaseModel):
-    """All queues."""
-
-    queues: list[Queue]
-
-
-class Worker(BaseModel):
-    """A worker process; `leased` is how many tasks it holds."""
-
-    id: int
-    name: str
-    queues: list[str]
-    host: str
-    pid: int
-    started_at: datetime
-    expires_at: datetime
-    alive: bool
-    leased: int
-
-
-class Workers(BaseModel):
-    """The worker processes that have not signed off."""
-
-    workers: list[Worker]
-
-
-class Model(BaseModel):
-    """A registered local model. Prices are dollars per million tokens; `needs` bytes by n_ctx."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-    n_ctx: int
-    price_in: str
-    price_out: str
-    needs: dict[int, int]
-    info: Mapping[str, Any]
-    added_at: datetime | None
-
-
-class Models(BaseModel):
-    """All registered models."""
-
-    models: list[Model]
-
-
-class Health(BaseModel):
-    """The server answers."""
-
-    status: str = "ok"
-
-
 def task_of(view: TaskView) -> Task:
     """Return the answer for a task."""
     return Task(
@@ -294,21 +229,6 @@ def _run_fields(view: RunView) -> dict[str, Any]:
 def event_of(view: EventView) -> Event:
     """Return the answer for an event."""
     return Event(**{name: getattr(view, name) for name in Event.model_fields})
-
-
-def model_of(row: ModelRow) -> Model:
-    """Return the answer for a model."""
-    return Model(
-        name=row.name,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
-        n_ctx=row.n_ctx,
-        price_in=dollars(row.price_in),
-        price_out=dollars(row.price_out),
-        needs={n_ctx: need.total for n_ctx, need in row.needs.items()},
-        info=row.info,
-        added_at=row.added_at,
-    )
 
 
 def _budget_of(view: BudgetView) -> Budget:

@@ -1,17 +1,14 @@
 """Queues, workers and models, and whether the server is alive and ready."""
 
-from fastapi import APIRouter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from lmx.api.http.amounts import dollars
 from lmx.api.http.decisions import Routes, Rule
-from lmx.api.http.responses import (
-    Health,
-    Models,
-    Queue,
-    Queues,
-    Worker,
-    Workers,
-    model_of,
-)
 from lmx.api.http.services import Shared
 from lmx.workflows import control, models, views
 from lmx.workflows.config import load_settings
@@ -19,6 +16,69 @@ from lmx.workflows.database import migrate
 from lmx.workflows.routing.rules import describe, load_rules
 
 router = APIRouter(tags=["system"])
+
+
+class Queue(BaseModel):
+    """A queue and how many tasks wait in it."""
+
+    name: str
+    paused: bool
+    ready: int
+    leased: int
+    scheduled: int
+    shelved: int
+
+
+class Queues(BaseModel):
+    """All queues."""
+
+    queues: list[Queue]
+
+
+class Worker(BaseModel):
+    """A worker process; `leased` is how many tasks it holds."""
+
+    id: int
+    name: str
+    queues: list[str]
+    host: str
+    pid: int
+    started_at: datetime
+    expires_at: datetime
+    alive: bool
+    leased: int
+
+
+class Workers(BaseModel):
+    """The worker processes that have not signed off."""
+
+    workers: list[Worker]
+
+
+class Model(BaseModel):
+    """A registered local model. Prices are dollars per million tokens; `needs` bytes by n_ctx."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    n_ctx: int
+    price_in: str
+    price_out: str
+    needs: dict[int, int]
+    info: Mapping[str, Any]
+    added_at: datetime | None
+
+
+class Models(BaseModel):
+    """All registered models."""
+
+    models: list[Model]
+
+
+class Health(BaseModel):
+    """The server answers."""
+
+    status: str = "ok"
 
 
 @router.get("/v1/queues", summary="List queues")
@@ -62,7 +122,7 @@ def list_models(services: Shared) -> Models:
     """Return the local models that may be called."""
     with services.database.connect(application_name="lmx api") as connection:
         found = models.list_models(connection)
-    return Models(models=[model_of(row) for row in found])
+    return Models(models=[_model_of(row) for row in found])
 
 
 @router.get("/v1/routes", summary="List routes")
@@ -84,3 +144,17 @@ def ready(services: Shared) -> Health:
     """Answer 503 with the reason unless the database answers and its schema is current."""
     migrate.require_current(services.database)
     return Health()
+
+
+def _model_of(row: models.Model) -> Model:
+    return Model(
+        name=row.name,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        n_ctx=row.n_ctx,
+        price_in=dollars(row.price_in),
+        price_out=dollars(row.price_out),
+        needs={n_ctx: need.total for n_ctx, need in row.needs.items()},
+        info=row.info,
+        added_at=row.added_at,
+    )
