@@ -11,9 +11,11 @@ from lmx.api.cli.output import console, note, write, write_json
 if TYPE_CHECKING:
     from lmx.api.cli.session import Session
     from lmx.workflows.errors import LmxError
-    from lmx.workflows.views import TaskView
+    from lmx.workflows.views import CallView, TaskView
 
 _GLANCE_S = 1.0
+#: After so many seconds a program that waits is told what keeps its call from starting.
+_PATIENCE_S = 5.0
 
 
 def answer(
@@ -64,7 +66,7 @@ def watch(opened: "Session", task_id: int, timeout: float | None) -> "TaskView":
     if not sys.stderr.isatty():
         return _wait(opened, task_id, timeout)
     end = None if timeout is None else time.monotonic() + timeout
-    with console(stderr=True).status(_progress(view)) as status:
+    with console(stderr=True).status(_progress(opened, view)) as status:
         while True:
             left = _GLANCE_S if end is None else min(_GLANCE_S, max(0.0, end - time.monotonic()))
             try:
@@ -72,14 +74,24 @@ def watch(opened: "Session", task_id: int, timeout: float | None) -> "TaskView":
             except TimedOut:
                 if end is not None and time.monotonic() >= end:
                     raise _still_running(task_id, timeout) from None
-                status.update(_progress(get_task(opened.database, task_id)))
+                status.update(_progress(opened, get_task(opened.database, task_id)))
 
 
 def _wait(opened: "Session", task_id: int, timeout: float | None) -> "TaskView":
+    """Wait silently, but for one line about a call that something keeps from starting."""
     from lmx.workflows.errors import TimedOut
+    from lmx.workflows.views import get_task
 
+    first = _PATIENCE_S if timeout is None else min(_PATIENCE_S, timeout)
     try:
-        return opened.client.wait(task_id, timeout)
+        return opened.client.wait(task_id, first)
+    except TimedOut:
+        view = get_task(opened.database, task_id)
+        call = _call_of(opened, view)
+        if call is not None and call.waits_for:
+            note(f"{task_id} waits: {call.waits_for}")
+    try:
+        return opened.client.wait(task_id, None if timeout is None else timeout - first)
     except TimedOut:
         raise _still_running(task_id, timeout) from None
 
@@ -93,15 +105,22 @@ def _still_running(task_id: int, timeout: float | None) -> "LmxError":
     )
 
 
-def _progress(view: "TaskView") -> str:
+def _progress(opened: "Session", view: "TaskView") -> str:
     from rich.markup import escape
 
-    from lmx.api.cli.describe import activity
-    from lmx.api.cli.partials import glimpse
+    from lmx.api.cli.tree import doing
 
-    words = glimpse(view)
-    tail = f" [dim]{escape(words)}[/dim]" if words else ""
-    return f"{view.id} {escape(view.name)}: {escape(activity(view))}{tail}"
+    return f"{view.id} {escape(view.name)}: {escape(doing(view, (), _call_of(opened, view)))}"
+
+
+def _call_of(opened: "Session", view: "TaskView") -> "CallView | None":
+    """What is known of a model call; of a whole run it would be too much to ask each second."""
+    from lmx.workflows.names import GENERATE
+    from lmx.workflows.views import model_calls
+
+    if view.name != GENERATE:
+        return None
+    return model_calls(opened.database, view.id).get(view.id)
 
 
 def answer_of(view: "TaskView") -> str:

@@ -19,6 +19,7 @@ from lmx.workflows.providers.publishing import publish, try_keys_again
 from lmx.workflows.routing.diverting import divert
 from lmx.workflows.sql import statement
 from lmx.workflows.views import model_calls
+from tests.support.command import Lmx
 from tests.support.routes import Routes
 
 MODEL = "claude-haiku-5-5"
@@ -101,6 +102,16 @@ def test_what_waits_for_nobody_says_so_and_goes_to_the_other_account(two: Routes
     assert even_out(two.conn) == 2
     assert spread(two) == {WORK: 4}
     assert even_out(two.conn) == 0
+
+
+def test_who_waits_for_an_answer_is_told_what_keeps_the_call_from_starting(
+    two: Routes, lmx: Lmx
+) -> None:
+    (task,) = ask(two)
+    serve(two)
+    result = lmx("wait", task, "--timeout", "0.1")
+    assert (result.code, result.out) == (4, "")
+    assert f"{task} waits: no worker serves anthropic/home now" in result.err
 
 
 def test_calls_that_the_other_account_can_never_make_stay(two: Routes) -> None:

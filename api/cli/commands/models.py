@@ -96,7 +96,10 @@ def list_(as_json: AsJson = False) -> None:
         write_json([*(_plain(model) for model in found), *(_remote(model) for model in cloud)])
         return
     if not found and not cloud:
-        note("no model is registered; add one: lmx models add FILE.gguf")
+        note(
+            "no model is registered; add one: lmx models add FILE.gguf, or set a provider's key"
+            " (ANTHROPIC_API_KEY, GEMINI_API_KEY) and run `lmx up`"
+        )
         return
     columns = ("name", "format", "parameters", "file", "context", "needs", "$ in/out per M", "has")
     remote = [
