@@ -138,6 +138,8 @@ def event_text(event: "EventView") -> str:
     if event.kind == "started":
         delivery = data.get("delivery") or 1
         return f"started, delivery {delivery}" if delivery > 1 else "started"
+    if set(data) == {"message"}:
+        return f"{event.kind.replace('_', ' ')}: {_short(data['message'])}"
     if "error" in data:
         data["error"] = error_text(data["error"])
     details = ", ".join(f"{name} {_short(value)}" for name, value in data.items())

@@ -54,7 +54,10 @@ def test_an_open_breaker_is_waited_for_too() -> None:
     broken = Pool([], breaker={"kind": "overload", "until": NOW + 30})
     wait = wait_behind(broken, NOW, {"requests": 1}, {})
     assert wait is not None
-    assert (wait.seconds, wait.reason) == (30, "the breaker is open (overload)")
+    assert (wait.seconds, wait.reason) == (
+        30,
+        "the breaker is open (overload): the provider is overloaded",
+    )
 
 
 def test_a_window_of_which_much_is_used_is_crowded() -> None:

@@ -185,7 +185,8 @@ def _breaker_reason(pool: Pool, now: float) -> str:
     kind = pool.breaker.get("kind", "")
     if breaker.phase(pool.breaker, now) == "half_open":
         return f"the breaker waits for its probe ({kind})"
-    return f"the breaker is open ({kind})"
+    rule = breaker.RULES.get(kind)
+    return f"the breaker is open ({kind})" + (f": {rule.says}" if rule else "")
 
 
 def _limit_reason(pool: Pool, limit: Limit, now: float) -> str:

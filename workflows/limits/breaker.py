@@ -21,21 +21,33 @@ Breaker = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Opens after `failures` in a row for `first_s`, doubled by a failed probe to `longest_s`."""
+    """Opens after `failures` in a row for `first_s`, doubled by a failed probe to `longest_s`.
+
+    `says` tells a person what has happened.
+    """
 
     failures: int
     first_s: float
     longest_s: float
+    says: str
 
 
 #: The causes for which a breaker opens. `spend_cap` has a deadline of its own, given with it.
 RULES: Final[Mapping[str, Rule]] = {
-    "overload": Rule(failures=2, first_s=5.0, longest_s=300.0),
-    "server": Rule(failures=5, first_s=10.0, longest_s=300.0),
-    "billing": Rule(failures=1, first_s=600.0, longest_s=3600.0),
-    "spend_cap": Rule(failures=1, first_s=600.0, longest_s=3600.0),
-    "credentials": Rule(failures=1, first_s=60.0, longest_s=900.0),
-    "quality": Rule(failures=3, first_s=300.0, longest_s=3600.0),
+    "overload": Rule(failures=2, first_s=5.0, longest_s=300.0, says="the provider is overloaded"),
+    "server": Rule(
+        failures=5, first_s=10.0, longest_s=300.0, says="the provider fails or cannot be reached"
+    ),
+    "billing": Rule(
+        failures=1, first_s=600.0, longest_s=3600.0, says="the provider wants to be paid first"
+    ),
+    "spend_cap": Rule(
+        failures=1, first_s=600.0, longest_s=3600.0, says="the account has spent what it may"
+    ),
+    "credentials": Rule(
+        failures=1, first_s=60.0, longest_s=900.0, says="the provider refuses the key"
+    ),
+    "quality": Rule(failures=3, first_s=300.0, longest_s=3600.0, says="answers were rejected"),
 }
 #: A probe that nobody has heard of again for so long is given up, and another one is sent.
 PROBE_PATIENCE_S: Final = 900.0
