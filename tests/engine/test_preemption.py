@@ -58,7 +58,8 @@ def test_models_that_do_not_fit_together_take_turns(
     engine = make_engine(
         cap_bytes=room_for_one, patience_s=0.05, quantum_s=0.1, max_slots=1, host_bytes=256 * MIB
     )
-    long = submit(engine, model, endless, "Once upon a time", TOKENS)
+    # Longer than a quantum, which is four times what loading the model took.
+    long = submit(engine, model, endless, "Once upon a time", 4 * TOKENS)
     assert long.poll(timeout=60)
     other = submit(engine, larger_model, endless, "Once upon a time", 5)
     other.result()
