@@ -1,22 +1,13 @@
 """A command, a database for it, and hands that do what it queues."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
-from lmx.workflows.database.connect import Database
 from tests.support.command import lmx as lmx
 from tests.support.command import register
 from tests.support.hands import Hands
-from tests.support.serving import known_functions
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    """A worker that the test moves, and the functions `call` and `review`."""
-    with known_functions(database) as worker:
-        yield worker
+from tests.support.serving import hands as hands
 
 
 @pytest.fixture

@@ -9,14 +9,8 @@ from lmx.workflows.database.connect import Database
 from lmx.workflows.models import Model, Need, add_model
 from tests.support.hands import Hands
 from tests.support.routes import routes as routes
-from tests.support.serving import known_functions, serving
-
-
-@pytest.fixture
-def hands(database: Database) -> Iterator[Hands]:
-    """A worker that the test moves, and the functions `call` and `review`."""
-    with known_functions(database) as worker:
-        yield worker
+from tests.support.serving import hands as hands
+from tests.support.serving import serving
 
 
 @pytest.fixture

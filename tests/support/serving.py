@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import uvicorn
 
 from lmx.api.address import listen, url_of
@@ -49,3 +50,10 @@ def known_functions(database: Database) -> Iterator[Hands]:
         yield hands
     finally:
         hands.close()
+
+
+@pytest.fixture
+def hands(database: Database) -> Iterator[Hands]:
+    """A worker that the test moves, and the functions `call` and `review`."""
+    with known_functions(database) as worker:
+        yield worker
