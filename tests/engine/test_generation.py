@@ -178,7 +178,7 @@ def test_every_character_arrives_whole(engine: Engine, model: Path, endless: Sam
         ({"prompt": "a", "max_tokens": 0}, "max_tokens is 0"),
         ({"prompt": "a", "max_tokens": -1}, "max_tokens is -1"),
         ({"prompt": "a", "n_ctx": 8193}, "was trained for 8192"),
-        ({"prompt": "a", "deadline_s": -1.0}, "deadline_s must be"),
+        ({"prompt": "a", "deadline_s": -1.0}, "deadline_s is -1.0"),
         ({"prompt": "a", "sampling": Sampling(temperature=-1)}, "temperature is -1.0"),
         ({"prompt": "a", "sampling": Sampling(temperature=float("nan"))}, "temperature is nan"),
         ({"prompt": "a", "sampling": Sampling(top_p=1.5)}, "top_p is 1.5"),
