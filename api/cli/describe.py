@@ -99,6 +99,12 @@ def tokens_of(task: "TaskView") -> str | None:
     return f"{tokens} ({reused} reused)" if reused else tokens
 
 
+def declined(task: "TaskView") -> bool:
+    """Whether a provider's model has refused to answer, which is an answer, and paid."""
+    usage = task.usage if isinstance(task.usage, Mapping) else {}
+    return usage.get("finish_reason") == "refusal"
+
+
 def cost_of(task: "TaskView") -> int | None:
     """Nano-dollars spent by the task itself: from its budget, or else from its usage."""
     for budget in task.budgets:

@@ -12,6 +12,7 @@ from lmx.api.cli.describe import (
     activity,
     batch_text,
     cost_of,
+    declined,
     memory_wait_of,
     shortage_text,
     tokens_of,
@@ -69,6 +70,7 @@ def label(task: "TaskView", children: Sequence["TaskView"], call: "CallView | No
     details = [
         call.model if call else None,
         f"route {call.route}: {call.why}" if call and call.route else None,
+        "declined to answer" if declined(task) else None,
         tokens_of(task),
         _cost(task),
         took(task) if task.state in ("leased", "parked") or task.finished else None,

@@ -142,6 +142,8 @@ def test_what_the_model_declines_is_an_answer_and_paid(
     with running(worker_of(cloud, client.database, tmp_path, rehearsed.url)):
         task = client.generate(model=cloud.model, **ASKED)
         assert client.result(task, timeout=20)["finish_reason"] == "refusal"
+    assert "declined to answer" in lmx("show", task).out
+    assert "declined to answer" in lmx("wait", task).err
     assert value(client, "SELECT spent FROM lmx.budgets WHERE task_id = %s", task) > 0
     assert breaker_of(lmx, cloud, "closed") == "closed"
 

@@ -28,17 +28,26 @@ max_wait = "1s"
 """
 
 
-def test_a_call_finds_its_way_around_an_overloaded_provider_and_is_paid_where_it_ends(
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("overloaded", "the breaker is open (overload)"),
+        ("unauthorized", "the provider refuses the key"),
+    ],
+)
+def test_a_call_finds_its_way_around_a_provider_in_trouble_and_is_paid_where_it_ends(
     workers: Workers,
     database: Database,
     client: Client,
     rehearsed: Rehearsed,
     monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    why: str,
 ) -> None:
     monkeypatch.setenv("LMX_HOME", str(workers.folder))
     (workers.folder / "providers.toml").write_text(ACCOUNTS.format(url=rehearsed.url))
     (workers.folder / FILE).write_text(RULES)
-    rehearsed.fail({"kind": "overloaded", "count": None, "model": HAIKU})
+    rehearsed.fail({"kind": fault, "count": None, "model": HAIKU})
     keys = {"ANTHROPIC_API_KEY": KEY, "GEMINI_API_KEY": KEY, "LMX_HEARTBEAT_S": "0.3"}
     for worker in [workers.start(queue, **keys) for queue in ("anthropic", "gemini")]:
         workers.serving(worker)
@@ -52,6 +61,6 @@ def test_a_call_finds_its_way_around_an_overloaded_provider_and_is_paid_where_it
         first, second = decisions_of(conn, task)
         spent = conn.execute("SELECT spent, held FROM lmx.budgets").fetchone()
     assert (first.model, second.model) == (HAIKU, FLASH)
-    assert "the breaker is open (overload)" in second.why
+    assert why in second.why
     assert view.usage is not None
     assert spent == (view.usage["cost"], 0)

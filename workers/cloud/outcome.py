@@ -26,6 +26,7 @@ def answered(lease: Lease, answer: Answer, cost: int, heard_after_s: float) -> l
         "reasoning_tokens": answer.reasoning_tokens,
         "cost": cost,
         "request_id": answer.request_id,
+        "finish_reason": answer.finish_reason,
         "stop_reason": answer.stop_reason,
     }
     done = outcome.finish(
