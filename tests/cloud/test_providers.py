@@ -24,7 +24,7 @@ from lmx.workflows.operations import Operation
 from lmx.workflows.providers.catalog import Account
 from lmx.workflows.providers.keys import Key
 from lmx.workflows.providers.pricing import load_prices
-from tests.cloud.test_flights import lease
+from tests.support.leases import lease_of
 from tests.support.rehearsed import FLASH, HAIKU, KEY, Rehearsed, profile
 
 MODULES: dict[str, Any] = {
@@ -104,7 +104,7 @@ def calls_of(peer: Peer, provider: Guarded, starts: Callable[[], float]) -> Call
 def asked(**limits: Any) -> Lease:
     messages = [{"role": "user", "content": "Count."}]
     told = json.dumps({"messages": messages, "max_tokens": 9})
-    return replace(lease(1, **limits), raw_input=told)
+    return lease_of(1, raw_input=told, **limits)
 
 
 def made(peer: Peer, early_s: float) -> tuple[list[Operation], float]:
