@@ -103,8 +103,9 @@ def mean_fill(
 ) -> float:
     """What the last `period_s` seconds held, averaged from a period after `begin` to `end`.
 
-    As a share of `limit`: 1.0 is what no perfect client could pass. Leaving out the first period
-    leaves out what a bucket is full of at first. A longer period than there was is taken once.
+    As a share of `limit`: a client that loses no moment comes to 1.0, or just above it where what
+    a bucket is full of at first lasts for longer than the first period, which is left out. A longer
+    period than there was is taken once.
     """
     if end - begin <= period_s:
         return sum(seconds.values()) / limit
