@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -83,10 +84,12 @@ def stage(
         upgrade(database)
         agents = _playable(own, database, scenario, say)
         queues = sorted(_queues(scenario, agents))
-        for queue in queues:
-            for _ in range(1 if queue == GPU else processes):
-                stack.enter_context(_worker(own, queue))
-        _wait_for_workers(database, queues, processes)
+        workers = [
+            (queue, stack.enter_context(_worker(own, queue)))
+            for queue in queues
+            for _ in range(1 if queue == GPU else processes)
+        ]
+        _wait_for_workers(database, workers, home)
         yield Stage(server["url"], server["origin"], speed, own, database, agents, queues)
 
 
@@ -144,16 +147,20 @@ def serving(profile: Path, speed: float, port: int = 0) -> Iterator[dict[str, An
 
 
 @contextlib.contextmanager
-def _worker(settings: Settings, queue: str) -> Iterator[None]:
+def _worker(settings: Settings, queue: str) -> Iterator["subprocess.Popen[str]"]:
     environment = {
         **to_environment(settings, os.environ),
         **dict.fromkeys(_KEYS.values(), KEY),
     }
     polite = _POLITE if queue == GPU and shutil.which(_POLITE[0]) else ()
-    with (settings.home / f"{queue}.log").open("a") as log:
+    with _log(settings.home, queue).open("a") as log:
         command = [*polite, sys.executable, "-m", "lmx.workers", queue]
-        with _process(command, env=environment, stdout=log, stderr=log):
-            yield
+        with _process(command, env=environment, stdout=log, stderr=log) as process:
+            yield process
+
+
+def _log(home: Path, queue: str) -> Path:
+    return home / f"{queue}.log"
 
 
 def _configure(home: Path, scenario: Scenario, server: Mapping[str, Any], speed: float) -> None:
@@ -187,9 +194,12 @@ def _written(account: Account, url: str, speed: float, began: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _wait_for_workers(database: Database, queues: Sequence[str], processes: int) -> None:
+def _wait_for_workers(
+    database: Database, workers: Sequence[tuple[str, "subprocess.Popen[str]"]], home: Path
+) -> None:
+    """Until all serve. Raises ConfigError if one has ended, with its last words, or takes long."""
     until = time.monotonic() + _READY_S
-    wanted = {queue: 1 if queue == GPU else processes for queue in queues}
+    wanted = Counter(queue for queue, _ in workers)
     with database.connect() as conn:
         while time.monotonic() < until:
             rows = conn.execute(
@@ -198,6 +208,10 @@ def _wait_for_workers(database: Database, queues: Sequence[str], processes: int)
             there: dict[str, int] = dict(rows)
             if all(there.get(queue, 0) >= count for queue, count in wanted.items()):
                 return
+            for queue, process in workers:
+                if process.poll() is not None:
+                    said = _log(home, queue).read_text().strip().splitlines()
+                    raise ConfigError(said[-1] if said else f"the worker of {queue} has ended")
             time.sleep(_POLL_S)
     raise ConfigError(
         "the rehearsal's workers did not start", hint="see the logs in its folder of LMX_HOME"

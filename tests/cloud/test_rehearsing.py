@@ -62,6 +62,15 @@ def test_a_profile_is_rehearsed_by_real_workers_and_nothing_is_refused(lmx: Lmx)
     assert 0 <= pool["wait_p50_s"] <= pool["wait_p95_s"] <= 180
 
 
+def test_a_worker_that_cannot_start_is_told_at_once_in_its_own_words(
+    lmx: Lmx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMX_WORKFLOWS", "nowhere.py")
+    done = lmx("rehearse", "--profile", "mine.toml")
+    assert done.code != 0
+    assert "nowhere.py" in done.err.splitlines()[-1]
+
+
 def test_the_same_profile_calls_the_real_services_within_its_budget(
     lmx: Lmx, workers: Workers, rehearsed: Rehearsed, database: Database
 ) -> None:
